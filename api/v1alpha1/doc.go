@@ -1,0 +1,12 @@
+// Package v1alpha1 holds the kinds of queuemill.dev/v1alpha1: types, defaults
+// and validation, no behaviour. The same types are the YAML file on a laptop
+// and the custom resource in a cluster.
+package v1alpha1
+
+// APIVersion is the apiVersion of every manifest of this package.
+const APIVersion = "queuemill.dev/v1alpha1"
+
+// The kinds of this package.
+const (
+	KindQueueJob = "QueueJob"
+)

@@ -1,0 +1,38 @@
+// Package reason is the closed set of reasons why a job failed or a message
+// could not become one: metric labels, filters of `retry --reason`.
+package reason
+
+// Reason is why a record is Failed or Invalid, or why an attempt ended.
+type Reason string
+
+// Why an attempt, and with the last one its job, failed.
+const (
+	NonZeroExit      Reason = "NonZeroExit"      // exit code other than 0
+	Signal           Reason = "Signal"           // ended by a signal that Queuemill did not send
+	DeadlineExceeded Reason = "DeadlineExceeded" // ran longer than its timeout
+	StartError       Reason = "StartError"       // could not be started: no such program, directory, …
+	Interrupted      Reason = "Interrupted"      // the controller went away or was stopped under it; tried again by itself
+	Deleted          Reason = "Deleted"          // ended since a person deleted it
+)
+
+// Why a message is Invalid.
+const (
+	NotJSON           Reason = "NotJSON"           // the body is not the JSON, or the envelope, that its format says
+	FieldMissing      Reason = "FieldMissing"      // a field without default is missing
+	SchemaMismatch    Reason = "SchemaMismatch"    // the body does not fit message.schema
+	UnusableValue     Reason = "UnusableValue"     // NUL in a value, or too large for an environment
+	IdentityCollision Reason = "IdentityCollision" // another message with the same deduplication key and another body
+)
+
+// All are all reasons, in the order in which they are shown.
+var All = []Reason{
+	NonZeroExit, Signal, DeadlineExceeded, StartError, Interrupted, Deleted,
+	NotJSON, FieldMissing, SchemaMismatch, UnusableValue, IdentityCollision,
+}
+
+// Cause is a reason with its words: what happened and, where there is one, what
+// to do next.
+type Cause struct {
+	Reason Reason `json:"reason"`
+	Detail string `json:"detail,omitempty"`
+}
