@@ -98,6 +98,12 @@ var (
 	// ErrInvalid: the queue refuses this very request (too large, bad
 	// character, bad attribute). Not worth repeating.
 	ErrInvalid = errors.New("queue refuses the request")
+
+	// ErrDenied: the credentials are missing, wrong, or not allowed to do this.
+	ErrDenied = errors.New("queue denies access")
+
+	// ErrUnreachable: no answer. What was asked may have been done or not.
+	ErrUnreachable = errors.New("queue is unreachable")
 )
 
 // Depth is how much is in a queue, by the queue's own count (approximate on SQS).
