@@ -83,7 +83,14 @@ type Executor interface {
 	// Create makes the record durable and starts its attempt, now or when there
 	// is room. It is idempotent: the attempt already there is *ExistsError, and
 	// nothing is started. Attempt n > 1 goes on the record of attempt n-1, which
-	// must be finished. The same holds after any crash between its steps.
+	// must be finished, and takes job.Message.Receipt over and RetryRequested
+	// back; without that record it is ErrNotFound. The same holds after any
+	// crash between its steps.
+	//
+	// The returned record, and every later event of it, has the attempt in
+	// Attempts, also while it is Queued: its StartedAt is zero then. An Invalid
+	// record has no attempts. Invalid with ReplaceInvalid renews the cause of
+	// the Invalid record of that name.
 	Create(ctx context.Context, job Job) (record.Record, error)
 
 	// List is all records of a QueueJob (of all with ""), live, without body and attributes;
@@ -112,7 +119,7 @@ type Getter interface {
 // a field as it is.
 type Patch struct {
 	Receipt        *queue.Receipt // a redelivery's receipt is adopted
-	Acked          *bool
+	Acked          *bool          // may wait for the record's next write
 	RetryRequested *bool
 }
 

@@ -50,6 +50,10 @@ type Message struct {
 	Receipt    queue.Receipt                `json:"-"` // the latest one
 	SentAt     time.Time                    `json:"sentAt,omitzero"`
 	GroupID    string                       `json:"groupId,omitempty"`
+
+	// Items is how many records the message became: one, with s3Event one per
+	// S3 record. The message is settled when all of them are; 0 is one.
+	Items int `json:"items,omitempty"`
 }
 
 // Attempt is one start of the job.
