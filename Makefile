@@ -1,0 +1,58 @@
+# `make` lists the targets. All of them work in a fresh clone on a machine with
+# Go and make; what else a target needs it installs itself, or says what to.
+
+GO        ?= go
+BIN       := bin
+VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS   := -s -w -X main.version=$(VERSION)
+LINT      := $(GO) tool -modfile=tools/go.mod golangci-lint
+TESTFLAGS ?= -timeout 25m
+PKGS      ?= ./...
+
+# A clone owned by somebody else, or no git at all, must not break a build; the
+# version is stamped by LDFLAGS instead.
+export GOFLAGS := -buildvcs=false $(filter-out -buildvcs=%,$(GOFLAGS))
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo demo-stop test bench lint fmt generate smoke-aws clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## [a-z]/ {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build bin/queuemill, one static binary
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/queuemill ./cmd/queuemill
+
+demo: build ## run examples/ping from messages to finished jobs
+	@tools/demo start
+
+demo-stop: ## stop what `make demo` left running and remove its data
+	@tools/demo stop
+
+test: ## run all tests under the race detector; installs what they need
+	@tools/test-packages
+	CGO_ENABLED=1 $(GO) test -race $(TESTFLAGS) $(PKGS)
+
+bench: build ## measure, and print a table with its conditions
+	$(GO) run ./test/bench
+
+lint: $(BIN)/.lint-built ## check the code with golangci-lint
+	$(LINT) run
+
+fmt: $(BIN)/.lint-built ## format the code
+	$(LINT) fmt
+
+# golangci-lint is pinned in tools/go.mod, apart from the product's dependencies.
+$(BIN)/.lint-built: tools/go.mod tools/go.sum
+	@echo 'building golangci-lint, about 2 minutes on two cores the first time'
+	@$(LINT) version
+	@mkdir -p $(BIN) && touch $@
+
+generate: ## regenerate what is generated
+	$(GO) generate $(PKGS)
+
+smoke-aws: ## run the queue suite on a real SQS queue: make smoke-aws QUEUE_URL=https://...
+	@test -n '$(QUEUE_URL)' || { echo 'smoke-aws: which queue? make smoke-aws QUEUE_URL=https://sqs.REGION.amazonaws.com/ACCOUNT/NAME' >&2; exit 2; }
+	QUEUEMILL_SMOKE_QUEUE_URL='$(QUEUE_URL)' $(GO) test -count=1 -v -run 'TestSmokeAWS' ./internal/queue/sqs
+
+clean: demo-stop ## remove everything that was built
+	rm -rf $(BIN) dist
