@@ -49,11 +49,15 @@ type Item struct {
 	// s3Event the one record as JSON.
 	Payload string
 
+	// Attributes are what the attributes file holds: the message's own, and with
+	// the sns format the envelope's, which win.
+	Attributes map[string]Attribute
+
 	// Env are the message's variables, without those that the executor adds
 	// (QUEUEMILL_MESSAGE_FILE, QUEUEMILL_ATTRIBUTES_FILE, QUEUEMILL_ATTEMPT).
 	Env []EnvVar
 
-	// Invalid is why this can't be a job; Env and Payload are empty then. The
-	// name is then the one of the message ID where the identity can't be read.
+	// Invalid is why this can't be a job; Payload, Attributes and Env are empty
+	// then. The name is the one of the message ID where the identity can't be read.
 	Invalid *reason.Cause
 }
