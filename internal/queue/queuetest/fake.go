@@ -14,13 +14,15 @@ import (
 	"github.com/queuemill/queuemill/internal/queue"
 )
 
+const maxVisibility = 12 * time.Hour // SQS
+
 // Options make a Fake; the zero value is a standard queue with SQS's defaults.
 type Options struct {
 	Name            string
 	Visibility      time.Duration // default 30 s
 	MaxReceiveCount int           // 0: no redrive policy; else DeadLetters is needed
 	DeadLetters     *Fake
-	FIFO            bool // groups in order, blocked while in flight; no deduplication
+	FIFO            bool // groups in order, blocked while in flight; deduplication by ID, for good
 }
 
 // Fake is a queue in memory with SQS's semantics, on the clock of time.Now and
@@ -32,6 +34,7 @@ type Fake struct {
 	mu       sync.Mutex
 	entries  []*entry // in order of sending, the dead-letter queue's of arrival
 	byID     map[string]*entry
+	sent     map[string]string // FIFO: deduplication ID to message ID
 	ids      int
 	receives int
 	changed  chan struct{} // closed and replaced when something may have become visible
@@ -72,6 +75,7 @@ func NewFake(o Options) *Fake {
 	return &Fake{
 		options: o,
 		byID:    map[string]*entry{},
+		sent:    map[string]string{},
 		changed: make(chan struct{}),
 		calls:   map[Op]int{},
 		script:  map[Op][]Fault{},
@@ -88,8 +92,8 @@ func (f *Fake) Receive(ctx context.Context, o queue.ReceiveOptions) ([]queue.Mes
 	if err != nil {
 		return nil, err
 	}
-	if o.Max < 1 || o.Max > 10 || o.Wait < 0 || o.Wait > 20*time.Second {
-		return nil, fmt.Errorf("receive from %s: max %d, wait %v: %w", f.options.Name, o.Max, o.Wait, queue.ErrInvalid)
+	if o.Max < 1 || o.Max > 10 || o.Wait < 0 || o.Wait > 20*time.Second || o.Visibility < 0 || o.Visibility > maxVisibility {
+		return nil, fmt.Errorf("receive from %s with %+v: %w", f.options.Name, o, queue.ErrInvalid)
 	}
 	deadline := time.Now().Add(o.Wait)
 	for {
@@ -244,7 +248,7 @@ func (f *Fake) Extend(ctx context.Context, extensions []queue.Extension) []error
 		now := time.Now()
 		e := f.byID[id]
 		switch {
-		case x.Visibility < 0 || x.Visibility > 12*time.Hour:
+		case x.Visibility < 0 || x.Visibility > maxVisibility:
 			return fmt.Errorf("visibility timeout %v: %w", x.Visibility, queue.ErrInvalid)
 		case e == nil || e.receipt != x.Receipt || !e.visibleAt.After(now):
 			return queue.ErrReceiptInvalid
@@ -278,6 +282,10 @@ func (f *Fake) Send(ctx context.Context, messages []queue.Outgoing) []queue.Send
 		if err := check(m, f.options.FIFO); err != nil {
 			return err
 		}
+		if id := f.sent[m.DeduplicationID]; id != "" {
+			results[i].ID = id
+			return nil
+		}
 		f.ids++
 		id := fmt.Sprintf("%08x-0000-4000-8000-%012x", len(f.options.Name), f.ids)
 		now := time.Now()
@@ -286,6 +294,9 @@ func (f *Fake) Send(ctx context.Context, messages []queue.Outgoing) []queue.Send
 			GroupID: m.GroupID, DeduplicationID: m.DeduplicationID,
 		}})
 		results[i].ID = id
+		if f.options.FIFO && m.DeduplicationID != "" {
+			f.sent[m.DeduplicationID] = id
+		}
 		return nil
 	})
 	for i, err := range errs {

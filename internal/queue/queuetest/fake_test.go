@@ -10,6 +10,18 @@ import (
 	"github.com/queuemill/queuemill/internal/queue/queuetest"
 )
 
+func TestFakeConforms(t *testing.T) {
+	queuetest.Run(t, queuetest.Harness{
+		Bubble: true,
+		New: func(_ *testing.T, s queuetest.Spec) (q, deadLetters queue.Queue) {
+			dead := queuetest.NewFake(queuetest.Options{Name: "dead"})
+			return queuetest.NewFake(queuetest.Options{
+				Visibility: s.Visibility, MaxReceiveCount: s.MaxReceiveCount, DeadLetters: dead, FIFO: s.FIFO,
+			}), dead
+		},
+	})
+}
+
 func send(t *testing.T, f *queuetest.Fake, bodies ...string) (ids []string) {
 	t.Helper()
 	for _, body := range bodies {

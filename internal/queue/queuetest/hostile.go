@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"unicode/utf8"
 
 	"github.com/queuemill/queuemill/internal/queue"
 )
@@ -194,38 +193,4 @@ func each[T any](ctx context.Context, f *Fake, op Op, items []T, do func(T) erro
 		}
 	}
 	return answers
-}
-
-const maxMessage = 1 << 20 // bytes of body and attributes (SQS quotas)
-
-// check is what SQS refuses to send.
-func check(m queue.Outgoing, fifo bool) error {
-	size := len(m.Body)
-	for name, a := range m.Attributes {
-		if a.StringValue == "" && len(a.BinaryValue) == 0 {
-			return fmt.Errorf("attribute %s is empty: %w", name, queue.ErrInvalid)
-		}
-		size += len(name) + len(a.DataType) + len(a.StringValue) + len(a.BinaryValue)
-	}
-	switch {
-	case m.Body == "":
-		return fmt.Errorf("body is empty: %w", queue.ErrInvalid)
-	case size > maxMessage:
-		return fmt.Errorf("message has %d bytes, %d are allowed: %w", size, maxMessage, queue.ErrInvalid)
-	case len(m.Attributes) > 10:
-		return fmt.Errorf("message has %d attributes, 10 are allowed: %w", len(m.Attributes), queue.ErrInvalid)
-	case !utf8.ValidString(m.Body) || slices.ContainsFunc([]rune(m.Body), forbidden):
-		return fmt.Errorf("body has a character that SQS does not allow: %w", queue.ErrInvalid)
-	case fifo && m.GroupID == "":
-		return fmt.Errorf("message has no group: %w", queue.ErrInvalid)
-	}
-	return nil
-}
-
-func forbidden(r rune) bool {
-	switch {
-	case r == '\t', r == '\n', r == '\r':
-		return false
-	}
-	return r < 0x20 || r == 0xfffe || r == 0xffff
 }
