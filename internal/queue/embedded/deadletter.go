@@ -1,0 +1,167 @@
+package embedded
+
+import (
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// clearAside moves and drops what a receive set aside: one commit, in which a
+// dead letter leaves its queue and enters the other at once. Neither is fsynced:
+// after a power cut the message is where it was, once.
+func (q *Queue) clearAside(t *taken) error {
+	if len(t.dead)+len(t.expired) == 0 {
+		return nil
+	}
+	batch := q.b.db.Pebble().NewBatch()
+	defer batch.Close()
+	for i := range t.expired {
+		q.dropMessage(batch, t.expired[i].seq)
+	}
+	move, err := q.beginMove(batch, t.dead)
+	if err == nil {
+		err = q.b.db.CommitNoSync(batch)
+	}
+	if move != nil {
+		move.end(err)
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for i := range t.expired {
+		q.settleAside(t.expired[i].ref, err == nil)
+	}
+	for i := range t.dead {
+		q.settleAside(t.dead[i].ref, err == nil && move != nil)
+	}
+	if move == nil && len(t.dead) > 0 && err == nil {
+		return errBusyTarget
+	}
+	return err
+}
+
+// errBusyTarget: a dead-letter queue is being purged at this moment.
+var errBusyTarget error = &Error{Code: CodeServiceUnavailable, Message: "The dead-letter queue is busy for a moment. Try again."}
+
+// settleAside removes a slot that was set aside, or puts it back.
+func (q *Queue) settleAside(r ref, gone bool) {
+	if gone {
+		q.index.remove(r)
+		return
+	}
+	q.index.at(r).busy = false
+	q.index.setState(r, ready)
+}
+
+// deadMove is a move of messages into a dead-letter queue, as far as the target
+// is concerned: an operation under way there.
+type deadMove struct {
+	target *Queue
+	in     []sending
+}
+
+// beginMove puts the moves of dead into batch. nil: the target takes nothing now.
+func (q *Queue) beginMove(batch *pebble.Batch, dead []takenSlot) (*deadMove, error) {
+	if len(dead) == 0 {
+		return nil, nil
+	}
+	q.mu.Lock()
+	target := q.deadLetterQueue()
+	q.mu.Unlock()
+	if target == nil {
+		return nil, nil
+	}
+	m := &deadMove{target: target, in: make([]sending, len(dead))}
+	for i := range dead {
+		c, err := q.read(q.b.db.Pebble(), dead[i].seq)
+		if err != nil {
+			return nil, err
+		}
+		c.source = q.ARN()
+		m.in[i].content = *c
+	}
+	if err := q.b.reserve(); err != nil {
+		return nil, err
+	}
+	if !target.tryBegin() {
+		return nil, nil
+	}
+	now := q.b.clock.now()
+	for i := range m.in {
+		s := &m.in[i]
+		sent := dead[i].sent
+		if target.fifo {
+			sent = now
+		}
+		s.seq = q.b.seq.Add(1)
+		s.ref = target.index.add(s.seq, sent, s.content.group)
+	}
+	target.mu.Unlock()
+	nowMs := time.Now().UnixMilli()
+	for i := range m.in {
+		s := &m.in[i]
+		target.putNew(batch, s, q.b.clock.wall(target.sentOf(s.ref)), nowMs)
+		q.dropMessage(batch, dead[i].seq)
+	}
+	return m, nil
+}
+
+// end lets the moved messages be received from the target, or takes them out.
+func (m *deadMove) end(err error) {
+	q := m.target
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	defer q.end()
+	now := q.b.clock.now()
+	for i := range m.in {
+		if err != nil {
+			q.index.remove(m.in[i].ref)
+			continue
+		}
+		q.index.admit(m.in[i].ref, now, now)
+	}
+	q.serve(now)
+}
+
+// tryBegin is begin that does not wait: with one queue's operation under way,
+// waiting for another queue could go round in a circle. True: mu is held.
+func (q *Queue) tryBegin() bool {
+	q.mu.Lock()
+	if q.gated || q.shutErr != nil {
+		q.mu.Unlock()
+		return false
+	}
+	q.ops++
+	return true
+}
+
+func (q *Queue) sentOf(r ref) instant {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.index.at(r).sent
+}
+
+// deadLetterQueue is where the queue's dead letters go; nil: nowhere. With mu held.
+func (q *Queue) deadLetterQueue() *Queue {
+	if q.set.deadLetterARN == "" {
+		return nil
+	}
+	target, err := q.b.QueueByARN(q.set.deadLetterARN)
+	if err != nil || target == q {
+		return nil
+	}
+	return target
+}
+
+// DeadLetterSources are the queues whose dead letters come here.
+func (q *Queue) DeadLetterSources() []*Queue {
+	arn := q.ARN()
+	var sources []*Queue
+	for _, s := range q.b.Queues("", "") {
+		s.mu.Lock()
+		if s.set.deadLetterARN == arn {
+			sources = append(sources, s)
+		}
+		s.mu.Unlock()
+	}
+	return sources
+}

@@ -1,0 +1,231 @@
+package embedded
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// index is a queue's messages in memory: who is ready, in which order, and when
+// the others become visible. It does no I/O and has no clock; the caller holds
+// the queue's lock and says what time it is.
+type index struct {
+	slab
+	fifo     bool
+	due      dueHeap        // delayed and in flight
+	received map[uint64]ref // by seq: those received at least once, which a receipt may name
+
+	// Standard queues. Messages that came back alternate with the ones never
+	// received: neither a backlog nor a poisoned message starves the other.
+	fresh, returned list
+	returnedNext    bool
+
+	groups groups // FIFO queues
+
+	nReady, nInFlight, nDelayed int
+}
+
+func newIndex(fifo bool) *index {
+	x := &index{fifo: fifo, received: map[uint64]ref{}, groups: newGroups()}
+	x.due.slab = &x.slab
+	return x
+}
+
+// add puts a message in, pending: holding its place and not to be received.
+func (x *index) add(seq uint64, sent instant, groupName string) ref {
+	r := x.alloc()
+	m := x.at(r)
+	m.seq, m.sent, m.state = seq, sent, pending
+	if x.fifo {
+		m.group = x.groups.get(groupName)
+		x.push(&x.groups.all[m.group].msgs, r)
+		x.refresh(m.group)
+	}
+	return r
+}
+
+// admit makes a pending message visible, at due or at once.
+func (x *index) admit(r ref, now, due instant) {
+	if due > now {
+		x.at(r).due = due
+		x.setState(r, delayed)
+		return
+	}
+	x.setState(r, ready)
+}
+
+// setState moves r between the states' lists and counts.
+func (x *index) setState(r ref, s state) {
+	m := x.at(r)
+	switch m.state {
+	case ready:
+		x.nReady--
+		if !x.fifo {
+			x.unlink(x.readyList(m), r)
+		}
+	case delayed:
+		x.nDelayed--
+		x.due.remove(r)
+	case inFlight:
+		x.nInFlight--
+		x.due.remove(r)
+	}
+	m.state = s
+	switch s {
+	case ready:
+		x.nReady++
+		if !x.fifo {
+			x.push(x.readyList(m), r)
+		}
+	case delayed:
+		x.nDelayed++
+		x.due.push(r)
+	case inFlight:
+		x.nInFlight++
+		x.due.push(r)
+	}
+	if x.fifo {
+		x.refresh(m.group)
+	}
+}
+
+// readyList is where m belongs while it is ready in a standard queue.
+func (x *index) readyList(m *slot) *list {
+	if m.receives > 0 {
+		return &x.returned
+	}
+	return &x.fresh
+}
+
+// refresh says anew whether a group is available.
+func (x *index) refresh(g uint32) {
+	head := x.groups.all[g].msgs.head
+	x.groups.setAvailable(g, head != 0 && x.at(head).state == ready)
+}
+
+// remove takes a message out for good.
+func (x *index) remove(r ref) {
+	x.setState(r, leaving)
+	m := x.at(r)
+	if m.receives > 0 {
+		delete(x.received, m.seq)
+	}
+	if g := m.group; x.fifo {
+		x.unlink(&x.groups.all[g].msgs, r)
+		x.refresh(g)
+		if x.groups.all[g].msgs.n == 0 {
+			x.groups.drop(g)
+		}
+	}
+	x.release(r)
+}
+
+// peekNext is the message that is received next, 0: none.
+func (x *index) peekNext() ref {
+	if x.fifo {
+		if g := x.groups.head; g != 0 {
+			return x.groups.all[g].msgs.head
+		}
+		return 0
+	}
+	if x.returned.head != 0 && (x.returnedNext || x.fresh.head == 0) {
+		return x.returned.head
+	}
+	return x.fresh.head
+}
+
+// receive marks r as received now and invisible for visibility; it is busy
+// until its record is written.
+func (x *index) receive(r ref, now instant, wallMs int64, visibility time.Duration) {
+	m := x.at(r)
+	x.returnedNext = m.receives == 0
+	due := now.add(visibility)
+	x.leave(r)
+	m.receives++
+	m.nonce = rand.Uint32()
+	m.received, m.due = now, due
+	if m.first == 0 {
+		m.first = wallMs
+	}
+	x.received[m.seq] = r
+	m.busy = true
+	x.setState(r, inFlight)
+}
+
+// leave takes r out of what it is in, before its fields change.
+func (x *index) leave(r ref) { x.setState(r, leaving) }
+
+// advance makes visible what is due. What is busy waits a moment longer.
+func (x *index) advance(now instant) {
+	for x.due.len() > 0 && x.due.items[0].due <= now {
+		r := x.due.items[0].ref
+		m := x.at(r)
+		if m.busy {
+			s := m.state
+			x.setState(r, leaving)
+			m.due = now.add(time.Millisecond)
+			x.setState(r, s)
+			continue
+		}
+		x.setState(r, ready)
+	}
+}
+
+// nextDue is when advance has something to do again; false: never.
+func (x *index) nextDue() (instant, bool) {
+	if x.due.len() == 0 {
+		return 0, false
+	}
+	return x.due.items[0].due, true
+}
+
+// following is the next message of the same group that a receive of r may go
+// on with; 0: none.
+func (x *index) following(r ref) ref {
+	if !x.fifo {
+		return 0
+	}
+	n := x.at(r).next
+	if n == 0 || x.at(n).state != ready {
+		return 0
+	}
+	return n
+}
+
+// unreceive undoes a receive that nobody got, and puts the message in front.
+func (x *index) unreceive(r ref) {
+	m := x.at(r)
+	m.busy = false
+	x.leave(r)
+	m.receives--
+	if m.receives == 0 {
+		m.first = 0
+		delete(x.received, m.seq)
+	}
+	x.setState(r, ready)
+	if !x.fifo {
+		l := x.readyList(m)
+		x.unlink(l, r)
+		x.pushFront(l, r)
+	}
+}
+
+func (x *index) groupName(r ref) string { return x.groups.all[x.at(r).group].name }
+
+// upcoming are up to n messages that are ready, about in order of receiving.
+func (x *index) upcoming(n int) []ref {
+	var found []ref
+	walk := func(r ref) {
+		for ; r != 0 && len(found) < n && x.at(r).state == ready; r = x.at(r).next {
+			found = append(found, r)
+		}
+	}
+	if !x.fifo {
+		walk(x.returned.head)
+		walk(x.fresh.head)
+		return found
+	}
+	for g := x.groups.head; g != 0 && len(found) < n; g = x.groups.all[g].next {
+		walk(x.groups.all[g].msgs.head)
+	}
+	return found
+}

@@ -1,0 +1,89 @@
+package embedded
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// load rebuilds everything in memory from the store: counters, definitions, and
+// the states of all messages. It doesn't read contents.
+func (b *Broker) load() error {
+	if err := b.loadCounters(); err != nil {
+		return err
+	}
+	from, to := kindSpan(kindQueue)
+	err := b.scan(from, to, func(_, v []byte) error {
+		q, err := b.decodeQueue(v)
+		if err != nil {
+			return err
+		}
+		b.queues[queueName{q.region, q.name}] = q
+		b.byID[q.id] = q
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, q := range b.byID {
+		if err := q.load(); err != nil {
+			return fmt.Errorf("queue %s: %w", q.name, err)
+		}
+	}
+	return nil
+}
+
+// scan calls fn for each key and value in [from, to); both are lent.
+func (b *Broker) scan(from, to []byte, fn func(k, v []byte) error) error {
+	it, err := b.db.Pebble().NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: to})
+	if err != nil {
+		return err
+	}
+	defer it.Close()
+	for ok := it.First(); ok; ok = it.Next() {
+		v, err := it.ValueAndErr()
+		if err != nil {
+			return err
+		}
+		if err := fn(it.Key(), v); err != nil {
+			return err
+		}
+	}
+	return it.Error()
+}
+
+// load rebuilds the queue's index.
+func (q *Queue) load() error {
+	from, to := span(kindState, q.id)
+	now := q.b.clock.now()
+	return q.b.scan(from, to, func(k, v []byte) error {
+		seq := binary.BigEndian.Uint64(k[6:])
+		rec, group, err := decodeRecord(v)
+		if err != nil {
+			return fmt.Errorf("message %d: %w", seq, err)
+		}
+		q.restore(now, seq, rec, group)
+		return nil
+	})
+}
+
+// restore puts a message of an earlier run into the index.
+func (q *Queue) restore(now instant, seq uint64, rec record, group []byte) {
+	r := q.index.add(seq, min(now, q.b.clock.fromWall(rec.sent)), string(group))
+	m := q.index.at(r)
+	m.receives, m.nonce, m.first = rec.receives, rec.nonce, rec.first
+	due := q.b.clock.fromWall(rec.visible)
+	if rec.receives == 0 {
+		q.index.admit(r, now, due)
+		return
+	}
+	q.index.received[seq] = r
+	m.received = min(now, q.b.clock.fromWall(rec.received))
+	if due > now {
+		m.due = due
+		q.index.setState(r, inFlight)
+		return
+	}
+	q.index.setState(r, ready)
+}

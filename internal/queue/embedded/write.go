@@ -1,0 +1,39 @@
+package embedded
+
+import "github.com/cockroachdb/pebble/v2"
+
+// putValue sets key to what fill appends, which is at most size bytes, without
+// a copy in between.
+func putValue(b *pebble.Batch, key []byte, size int, fill func([]byte) []byte) {
+	op := b.SetDeferred(len(key), size)
+	copy(op.Key, key)
+	if v := fill(op.Value[:0]); len(v) != size {
+		panic("embedded: a value has another size than announced")
+	}
+	_ = op.Finish()
+}
+
+func putContent(b *pebble.Batch, key []byte, c *content) {
+	_ = b.Set(key, c.append(make([]byte, 0, c.size())), nil)
+}
+
+// putState writes the state of a message that was received.
+func (q *Queue) putState(b *pebble.Batch, m *slot, group string) {
+	clk := q.b.clock
+	rec := record{sent: clk.wall(m.sent), visible: clk.wall(m.due), received: clk.wall(m.received),
+		first: m.first, receives: m.receives, nonce: m.nonce, group: group}
+	putValue(b, messageKey(kindState, q.id, m.seq), recordFixed+len(group), rec.append)
+}
+
+// dropMessage removes a message from the store.
+func (q *Queue) dropMessage(b *pebble.Batch, seq uint64) {
+	_ = b.Delete(messageKey(kindState, q.id, seq), nil)
+	_ = b.Delete(messageKey(kindContent, q.id, seq), nil)
+}
+
+// putNew writes a message that was not received here yet.
+func (q *Queue) putNew(b *pebble.Batch, s *sending, sentMs, visibleMs int64) {
+	rec := record{sent: sentMs, visible: visibleMs, group: s.content.group}
+	putValue(b, messageKey(kindState, q.id, s.seq), recordFixed+len(rec.group), rec.append)
+	putContent(b, messageKey(kindContent, q.id, s.seq), &s.content)
+}

@@ -1,0 +1,51 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// Sizes. An idle process pays for none of them: the memtable starts small and
+// the cache fills with use.
+const (
+	memTableSize = 16 << 20
+	cacheSize    = 16 << 20
+)
+
+func (db *DB) pebbleOptions() *pebble.Options {
+	return &pebble.Options{
+		FS:                          db.wal,
+		FormatMajorVersion:          pebble.FormatValueSeparation,
+		CacheSize:                   cacheSize,
+		MemTableSize:                memTableSize,
+		MemTableStopWritesThreshold: 4,
+		L0StopWritesThreshold:       24,
+		MaxOpenFiles:                512,
+		Logger:                      pebbleLogger{db.log},
+	}
+}
+
+// pebbleLogger hands Pebble's words to slog.
+type pebbleLogger struct{ log *slog.Logger }
+
+func (l pebbleLogger) Infof(format string, args ...any) {
+	if l.log.Enabled(context.Background(), slog.LevelDebug) {
+		l.log.Debug(fmt.Sprintf(format, args...))
+	}
+}
+
+func (l pebbleLogger) Errorf(format string, args ...any) {
+	l.log.Error("store", "error", fmt.Sprintf(format, args...))
+}
+
+// Fatalf is called where going on would lose data. The process ends as if it
+// were killed, which loses nothing that was answered.
+func (l pebbleLogger) Fatalf(format string, args ...any) {
+	l.log.Error("store can't go on", "error", fmt.Sprintf(format, args...))
+	fmt.Fprintf(os.Stderr, "queuemill: the store can't go on: "+format+"\n", args...)
+	os.Exit(1)
+}
