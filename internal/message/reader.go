@@ -27,8 +27,17 @@ type fieldEnv struct {
 	fallback *string
 }
 
-// NewReader compiles the schema and the paths of spec. Errors name the field
-// within message, as in "env[1].fieldPath".
+// FieldError says which field of message.* is wrong, as in "env[1].fieldPath".
+type FieldError struct {
+	Field string
+	Err   error
+}
+
+func (e *FieldError) Error() string { return "message." + e.Field + ": " + e.Err.Error() }
+func (e *FieldError) Unwrap() error { return e.Err }
+
+// NewReader compiles the schema and the paths of spec. Its errors are
+// *FieldError.
 func NewReader(namespace, queueJob string, spec *v1alpha1.MessageSpec) (*Reader, error) {
 	formats := spec.Formats()
 	r := &Reader{
@@ -42,21 +51,21 @@ func NewReader(namespace, queueJob string, spec *v1alpha1.MessageSpec) (*Reader,
 	for i, env := range spec.Env {
 		f, err := newField(env.FieldPath)
 		if err != nil {
-			return nil, fmt.Errorf("env[%d].fieldPath: %w", i, err)
+			return nil, &FieldError{fmt.Sprintf("env[%d].fieldPath", i), err}
 		}
 		r.fields = append(r.fields, fieldEnv{env.Name, f, env.Default})
 	}
 	if spec.DeduplicationField != "" {
 		f, err := newField(spec.DeduplicationField)
 		if err != nil {
-			return nil, fmt.Errorf("deduplicationField: %w", err)
+			return nil, &FieldError{"deduplicationField", err}
 		}
 		r.key = &f
 	}
 	if spec.Schema != nil {
 		s, err := compileSchema(spec.Schema.Raw)
 		if err != nil {
-			return nil, fmt.Errorf("schema: %w", err)
+			return nil, &FieldError{"schema", err}
 		}
 		r.schema = s
 	}

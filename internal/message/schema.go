@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -52,12 +53,12 @@ func compileSchema(raw []byte) (*schema, error) {
 	}
 	compiled, err := c.Compile(schemaURL)
 	var load *jsonschema.LoadURLError
-	var invalid *jsonschema.ValidationError
+	var invalid *jsonschema.SchemaValidationError
 	switch {
 	case errors.As(err, &load):
 		return nil, fmt.Errorf("$ref to %s: nothing outside the schema is loaded; put it under $defs and use #/$defs/NAME", load.URL)
 	case errors.As(err, &invalid):
-		return nil, fmt.Errorf("is not a JSON Schema: %s", findings(invalid))
+		return nil, fmt.Errorf("is not a JSON Schema: %s", findings(invalid.Err))
 	case err != nil:
 		return nil, fmt.Errorf("is not a JSON Schema: %s", strings.ReplaceAll(err.Error(), schemaURL, ""))
 	}
@@ -81,28 +82,31 @@ func (s *schema) check(document jsonText, confidential bool) *reason.Cause {
 	case !errors.As(err, &invalid):
 		return causef(reason.SchemaMismatch, "the body could not be checked: %s", clip(err.Error()))
 	case confidential:
-		return causef(reason.SchemaMismatch, "the body does not fit the schema at %s", keyword(leaves(invalid)[0]))
+		return causef(reason.SchemaMismatch, "the body does not fit the schema at %s", keywords(invalid))
 	default:
 		return causef(reason.SchemaMismatch, "%s", findings(invalid))
 	}
 }
 
 // findings words the first few findings of a validation.
-func findings(err *jsonschema.ValidationError) string {
+func findings(err error) string {
 	const most = 3
-	all := leaves(err)
+	var invalid *jsonschema.ValidationError
+	if !errors.As(err, &invalid) {
+		return clip(err.Error())
+	}
 	var words []string
-	for i, leaf := range all {
-		if i == most {
-			words = append(words, fmt.Sprintf("and %d more", len(all)-most))
-			break
-		}
+	for _, leaf := range leaves(invalid) {
 		words = append(words, fmt.Sprintf("%s: %s", clip(place(leaf.InstanceLocation)), clip(leaf.ErrorKind.LocalizedString(english))))
+	}
+	slices.Sort(words)
+	if more := len(words) - most; more > 0 {
+		words = append(words[:most], fmt.Sprintf("and %d more", more))
 	}
 	return strings.Join(words, "; ")
 }
 
-// leaves are the findings that have no cause of their own.
+// leaves are the findings that have no cause of their own, in no order.
 func leaves(err *jsonschema.ValidationError) []*jsonschema.ValidationError {
 	if len(err.Causes) == 0 {
 		return []*jsonschema.ValidationError{err}
@@ -117,7 +121,7 @@ func leaves(err *jsonschema.ValidationError) []*jsonschema.ValidationError {
 // place is a location in the document, as message.env writes paths.
 func place(location []string) string {
 	if len(location) == 0 {
-		return "the body"
+		return "it"
 	}
 	var path strings.Builder
 	for _, step := range location {
@@ -133,13 +137,17 @@ func place(location []string) string {
 	return path.String()
 }
 
-// keyword is where in the schema a finding comes from.
-func keyword(leaf *jsonschema.ValidationError) string {
-	_, fragment, _ := strings.Cut(leaf.SchemaURL, "#")
-	for _, step := range leaf.ErrorKind.KeywordPath() {
-		fragment += "/" + step
+// keywords are the places in the schema that findings come from, the first few.
+func keywords(err *jsonschema.ValidationError) string {
+	const most = 3
+	var all []string
+	for _, leaf := range leaves(err) {
+		_, fragment, _ := strings.Cut(leaf.SchemaURL, "#")
+		all = append(all, "#"+strings.Join(append([]string{fragment}, leaf.ErrorKind.KeywordPath()...), "/"))
 	}
-	return "#" + fragment
+	slices.Sort(all)
+	all = slices.Compact(all)
+	return strings.Join(all[:min(most, len(all))], ", ")
 }
 
 // decode is t as encoding/json has it, numbers as json.Number.

@@ -1,0 +1,190 @@
+package v1alpha1
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+const (
+	maxRetries      = 1000
+	maxRetryBackoff = 10 * time.Minute // what doubling stops at
+	maxGracePeriod  = time.Hour
+)
+
+var (
+	minLogLimit = resource.MustParse("4Ki")
+	maxLogLimit = resource.MustParse("10Gi")
+)
+
+func validateTemplate(s *QueueJobSpec, at *field.Path) field.ErrorList {
+	switch {
+	case s.Process != nil && s.Kubernetes != nil:
+		return field.ErrorList{field.Forbidden(at.Child("kubernetes"), "process is set already; exactly one of process and kubernetes is wanted")}
+	case s.Process != nil:
+		return validateProcess(s, at.Child("process"))
+	case s.Kubernetes != nil:
+		return validateKubernetes(s, at.Child("kubernetes", "jobTemplate"))
+	}
+	return field.ErrorList{field.Required(at, "say where the job runs: exactly one of process and kubernetes is wanted")}
+}
+
+func validateProcess(s *QueueJobSpec, at *field.Path) field.ErrorList {
+	p := s.Process
+	var errs field.ErrorList
+	switch {
+	case len(p.Command) == 0 || p.Command[0] == "":
+		errs = append(errs, field.Required(at.Child("command"), "name the program, as in [ping, -c, \"1\"]"))
+	default:
+		tainted := s.tainted(p.Env)
+		if name := firstReference(p.Command[0], tainted); name != "" {
+			errs = append(errs, field.Invalid(at.Child("command").Index(0), p.Command[0], "a message must not choose the program: "+name+" comes from it"))
+		}
+	}
+	for name, list := range map[string][]string{"command": p.Command, "args": p.Args} {
+		for i, arg := range list {
+			if strings.ContainsRune(arg, 0) {
+				errs = append(errs, field.Invalid(at.Child(name).Index(i), arg, "no argument can hold a NUL"))
+			}
+		}
+	}
+	seen := map[string]bool{}
+	for i, env := range p.Env {
+		at := at.Child("env").Index(i)
+		switch {
+		case env.Name == "":
+			errs = append(errs, field.Required(at.Child("name"), "name the environment variable"))
+		case strings.ContainsAny(env.Name, "=\x00"):
+			errs = append(errs, field.Invalid(at.Child("name"), env.Name, "a variable's name has no ="))
+		case strings.HasPrefix(env.Name, "QUEUEMILL_"):
+			errs = append(errs, field.Invalid(at.Child("name"), env.Name, "QUEUEMILL_ is for the variables that Queuemill sets"))
+		case seen[env.Name]:
+			errs = append(errs, field.Duplicate(at.Child("name"), env.Name))
+		}
+		seen[env.Name] = true
+		if strings.ContainsRune(env.Value, 0) {
+			errs = append(errs, field.Invalid(at.Child("value"), env.Value, "no environment variable can hold a NUL"))
+		}
+	}
+	if strings.ContainsRune(p.WorkingDir, 0) {
+		errs = append(errs, field.Invalid(at.Child("workingDir"), p.WorkingDir, "no path can hold a NUL"))
+	}
+	errs = append(errs, validateDuration(p.Timeout, time.Millisecond, noLimit, at.Child("timeout"))...)
+	errs = append(errs, validateDuration(p.TerminationGracePeriod, 0, maxGracePeriod, at.Child("terminationGracePeriod"))...)
+	errs = append(errs, validateRange(int64(p.Retries), 0, maxRetries, at.Child("retries"))...)
+	errs = append(errs, validateDuration(p.RetryBackoff, 0, maxRetryBackoff, at.Child("retryBackoff"))...)
+	if l := p.LogLimit; l != nil && (l.Cmp(minLogLimit) < 0 || l.Cmp(maxLogLimit) > 0) {
+		errs = append(errs, field.Invalid(at.Child("logLimit"), l.String(), "must be 4Ki to 10Gi"))
+	}
+	if longest, ok := p.longest(); ok && s.Ack == AckOnSuccess && longest > MaxHeld && len(errs) == 0 {
+		with := ""
+		if p.Retries > 0 {
+			with = fmt.Sprintf("with %d retries and the waits between them a job may take %s; ", p.Retries, Human(longest))
+		}
+		errs = append(errs, field.Invalid(at.Child("timeout"), Human(p.Timeout.Duration), fmt.Sprintf(
+			"%sunder ack: OnSuccess %s is the most, since SQS holds a message for 12h: shorten it, or use ack: OnCreate", with, Human(MaxHeld))))
+	}
+	return errs
+}
+
+// longest is how long a job may take with all its attempts, false where they
+// have no end.
+func (p *ProcessTemplate) longest() (time.Duration, bool) {
+	if p.Timeout == nil {
+		return 0, false
+	}
+	attempt := p.Timeout.Duration
+	if p.TerminationGracePeriod != nil && p.Retries > 0 {
+		attempt += p.TerminationGracePeriod.Duration
+	}
+	total := attempt
+	var wait time.Duration
+	if p.RetryBackoff != nil {
+		wait = p.RetryBackoff.Duration
+	}
+	for range min(p.Retries, maxRetries) {
+		if total > 365*24*time.Hour { // long enough to be refused; no overflow
+			break
+		}
+		total += wait + attempt
+		wait = min(2*wait, maxRetryBackoff)
+	}
+	return total, true
+}
+
+// jobTemplate is what is looked at in a batch/v1 JobTemplateSpec; the rest is
+// for the API server to judge.
+type jobTemplate struct {
+	Spec struct {
+		TTLSecondsAfterFinished *int64 `json:"ttlSecondsAfterFinished"`
+		ActiveDeadlineSeconds   *int64 `json:"activeDeadlineSeconds"`
+		Template                struct {
+			Spec struct {
+				InitContainers []container `json:"initContainers"`
+				Containers     []container `json:"containers"`
+			} `json:"spec"`
+		} `json:"template"`
+	} `json:"spec"`
+}
+
+type container struct {
+	Command []string `json:"command"`
+	Args    []string `json:"args"`
+	Env     []EnvVar `json:"env"`
+}
+
+func (k *KubernetesTemplate) parse() (t jobTemplate, err error) {
+	err = json.Unmarshal(k.JobTemplate.Raw, &t)
+	return t, err
+}
+
+func validateKubernetes(s *QueueJobSpec, at *field.Path) field.ErrorList {
+	if len(s.Kubernetes.JobTemplate.Raw) == 0 {
+		return field.ErrorList{field.Required(at, "give a batch/v1 JobTemplateSpec")}
+	}
+	template, err := s.Kubernetes.parse()
+	if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) && wrong.Field != "" {
+		return field.ErrorList{field.Forbidden(at.Child(wrong.Field), "a "+wrong.Value+" does not stand here in a batch/v1 JobTemplateSpec")}
+	} else if err != nil {
+		return field.ErrorList{field.Forbidden(at, "is not a batch/v1 JobTemplateSpec: "+err.Error())}
+	}
+	var errs field.ErrorList
+	at = at.Child("spec")
+	if template.Spec.TTLSecondsAfterFinished != nil {
+		errs = append(errs, field.Forbidden(at.Child("ttlSecondsAfterFinished"),
+			"the Job is the record that its message was handled; Kubernetes must not remove it: use successfulJobsHistoryLimit"))
+	}
+	if d := template.Spec.ActiveDeadlineSeconds; d != nil && s.Ack == AckOnSuccess && *d > int64(MaxHeld/time.Second) {
+		errs = append(errs, field.Invalid(at.Child("activeDeadlineSeconds"), *d,
+			fmt.Sprintf("under ack: OnSuccess %d (%s) is the most, since SQS holds a message for 12h: shorten it, or use ack: OnCreate", int64(MaxHeld/time.Second), Human(MaxHeld))))
+	}
+	at = at.Child("template", "spec")
+	if len(template.Spec.Template.Spec.Containers) == 0 {
+		errs = append(errs, field.Required(at.Child("containers"), "a Job needs a container"))
+	}
+	return append(errs, template.validatePrograms(s, at)...)
+}
+
+// validatePrograms refuses a program that a message names.
+func (t *jobTemplate) validatePrograms(s *QueueJobSpec, at *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	for list, containers := range map[string][]container{
+		"initContainers": t.Spec.Template.Spec.InitContainers, "containers": t.Spec.Template.Spec.Containers,
+	} {
+		for i, c := range containers {
+			if len(c.Command) == 0 {
+				continue
+			}
+			if name := firstReference(c.Command[0], s.tainted(c.Env)); name != "" {
+				errs = append(errs, field.Invalid(at.Child(list).Index(i).Child("command").Index(0), c.Command[0],
+					"a message must not choose the program: "+name+" comes from it"))
+			}
+		}
+	}
+	return errs
+}
