@@ -52,7 +52,7 @@ generate: ## regenerate what is generated
 
 smoke-aws: ## run the queue suite on a real SQS queue: make smoke-aws QUEUE_URL=https://...
 	@test -n '$(QUEUE_URL)' || { echo 'smoke-aws: which queue? make smoke-aws QUEUE_URL=https://sqs.REGION.amazonaws.com/ACCOUNT/NAME' >&2; exit 2; }
-	QUEUEMILL_SMOKE_QUEUE_URL='$(QUEUE_URL)' $(GO) test -count=1 -v -run 'TestSmokeAWS' ./internal/queue/sqs
+	QUEUEMILL_SMOKE_QUEUE_URL='$(QUEUE_URL)' $(GO) test -tags smoke -count=1 -v -timeout 30m -run 'TestSmokeAWS' ./internal/queue/sqs
 
 clean: demo-stop ## remove everything that was built
 	rm -rf $(BIN) dist

@@ -102,7 +102,8 @@ var (
 	// ErrDenied: the credentials are missing, wrong, or not allowed to do this.
 	ErrDenied = errors.New("queue denies access")
 
-	// ErrUnreachable: no answer. What was asked may have been done or not.
+	// ErrUnreachable: no answer, or one that says nothing (a server's own
+	// error). What was asked may have been done or not.
 	ErrUnreachable = errors.New("queue is unreachable")
 )
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -34,7 +35,8 @@ type Harness struct {
 
 	// Borrowed is a queue that somebody else configured, one for all cases, as
 	// with real SQS: cases run one by one, those that need a Spec are left out,
-	// and counts, being approximate there, are not checked.
+	// counts, being approximate there, are not checked, and what a case received
+	// is deleted after it.
 	Borrowed bool
 }
 
@@ -57,6 +59,11 @@ func Run(t *testing.T, h Harness) {
 		t.Run(c.name, func(t *testing.T) {
 			body := func(t *testing.T) {
 				q, dead := h.New(t, c.spec)
+				if h.Borrowed {
+					b := &borrowed{Queue: q}
+					defer b.clean(t)
+					q = b
+				}
 				c.run(&conformance{T: t, q: q, dead: dead, spec: c.spec, exact: !h.Borrowed, bubble: h.Bubble})
 			}
 			switch {
@@ -241,4 +248,32 @@ func (c *conformance) while(ctx context.Context, do func()) (got []queue.Message
 	start := time.Now()
 	<-done
 	return got, err, time.Since(start)
+}
+
+// borrowed remembers what was received, so that no case leaves messages in
+// flight to the next.
+type borrowed struct {
+	queue.Queue
+
+	mu       sync.Mutex
+	receipts []queue.Receipt
+}
+
+func (b *borrowed) Receive(ctx context.Context, o queue.ReceiveOptions) ([]queue.Message, error) {
+	got, err := b.Queue.Receive(ctx, o)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, m := range got {
+		b.receipts = append(b.receipts, m.Receipt)
+	}
+	return got, err
+}
+
+// clean deletes; a receipt that was used up is no error here.
+func (b *borrowed) clean(t *testing.T) {
+	for _, err := range b.Delete(t.Context(), b.receipts) {
+		if err != nil && !errors.Is(err, queue.ErrReceiptInvalid) {
+			t.Errorf("clean the queue after the case: %v", err)
+		}
+	}
 }
