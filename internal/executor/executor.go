@@ -27,7 +27,12 @@ type Job struct {
 	IdempotencyKey string
 	Message        record.Message // as sent: with body, attributes and receipt
 	Payload        string         // what QUEUEMILL_MESSAGE_FILE holds (message.Item)
-	Confidential   bool
+
+	// Attributes are what QUEUEMILL_ATTRIBUTES_FILE holds (message.Item): with
+	// the sns format the envelope's among them.
+	Attributes map[string]message.Attribute
+
+	Confidential bool
 
 	// Env are the message's variables (message.env and QUEUEMILL_*, but for
 	// those that name files, which the executor adds). They stand first: the

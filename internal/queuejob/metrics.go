@@ -1,0 +1,173 @@
+package queuejob
+
+import (
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/queuemill/queuemill/internal/reason"
+	"github.com/queuemill/queuemill/internal/record"
+)
+
+// Metrics are those of all Runners of a process, labelled by the QueueJob's
+// namespace and name. A job's name is never a label. A nil *Metrics measures
+// into nothing.
+type Metrics struct {
+	received      *prometheus.CounterVec
+	receiveErrors *prometheus.CounterVec
+	created       *prometheus.CounterVec
+	finished      *prometheus.CounterVec
+	invalid       *prometheus.CounterVec
+	duplicates    *prometheus.CounterVec
+	leasesLost    *prometheus.CounterVec
+	deleteRetries *prometheus.CounterVec
+	dispatch      *prometheus.HistogramVec
+	waiting       *prometheus.HistogramVec
+	running       *prometheus.HistogramVec
+
+	jobs        *prometheus.Desc
+	breakerOpen *prometheus.Desc
+
+	mu      sync.Mutex
+	runners map[*Runner]struct{}
+}
+
+var failedReasons = []reason.Reason{
+	reason.NonZeroExit, reason.Signal, reason.DeadlineExceeded, reason.StartError, reason.Interrupted, reason.Deleted,
+}
+
+var invalidReasons = []reason.Reason{
+	reason.NotJSON, reason.FieldMissing, reason.SchemaMismatch, reason.UnusableValue, reason.IdentityCollision,
+}
+
+// NewMetrics registers the metrics, and panics where one of the same name is
+// registered already.
+func NewMetrics(reg prometheus.Registerer) *Metrics {
+	const namespace, subsystem = "queuemill", "queuejob"
+	labels := []string{"namespace", "queuejob"}
+	counter := func(name, help string, more ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Subsystem: subsystem, Name: name, Help: help,
+		}, append(append([]string{}, labels...), more...))
+	}
+	histogram := func(name, help string, buckets []float64) *prometheus.HistogramVec {
+		return prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Namespace: namespace, Subsystem: subsystem, Name: name, Help: help, Buckets: buckets,
+		}, labels)
+	}
+	long := []float64{.01, .1, .5, 1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 12 * 3600}
+	m := &Metrics{
+		received:      counter("messages_received_total", "Messages received, redeliveries among them."),
+		receiveErrors: counter("receive_errors_total", "Receives that the queue did not answer."),
+		created:       counter("jobs_created_total", "Attempts of jobs created, retries among them."),
+		finished:      counter("jobs_finished_total", "Jobs that finished, by state and, when failed, by reason.", "state", "reason"),
+		invalid:       counter("messages_invalid_total", "Messages that could not become a job, by reason.", "reason"),
+		duplicates:    counter("duplicates_total", "Messages acknowledged since another one with the same key and body has its job."),
+		leasesLost:    counter("leases_lost_total", "Messages that left the hand while their job was unfinished."),
+		deleteRetries: counter("delete_retries_total", "Deletes that the queue did not confirm and that are repeated."),
+		dispatch:      histogram("dispatch_seconds", "Time from a message's receive to its job's creation.", []float64{.001, .0025, .005, .01, .02, .05, .1, .25, .5, 1, 5, 30, 120}),
+		waiting:       histogram("waiting_seconds", "Time from a message's send to the start of its job's first attempt.", long),
+		running:       histogram("running_seconds", "Time a job's last attempt ran.", long),
+		jobs: prometheus.NewDesc("queuemill_queuejob_jobs", "Records of jobs, by state.",
+			append(append([]string{}, labels...), "state"), nil),
+		breakerOpen: prometheus.NewDesc("queuemill_queuejob_breaker_open", "1 while the breaker holds receiving back.", labels, nil),
+		runners:     map[*Runner]struct{}{},
+	}
+	reg.MustRegister(m.received, m.receiveErrors, m.created, m.finished, m.invalid, m.duplicates,
+		m.leasesLost, m.deleteRetries, m.dispatch, m.waiting, m.running, m)
+	return m
+}
+
+// Describe is prometheus.Collector's.
+func (m *Metrics) Describe(ch chan<- *prometheus.Desc) {
+	ch <- m.jobs
+	ch <- m.breakerOpen
+}
+
+// Collect reads the gauges off the Runners.
+func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for r := range m.runners {
+		r.mu.Lock()
+		for _, state := range record.States {
+			ch <- prometheus.MustNewConstMetric(m.jobs, prometheus.GaugeValue, float64(r.view.counts[state]), r.namespace, r.name, string(state))
+		}
+		open := 0.
+		if r.breaker.open {
+			open = 1
+		}
+		r.mu.Unlock()
+		ch <- prometheus.MustNewConstMetric(m.breakerOpen, prometheus.GaugeValue, open, r.namespace, r.name)
+	}
+}
+
+// instruments are one Runner's, the labels filled in and initialised so that
+// rate() works from zero.
+type instruments struct {
+	of *Metrics
+
+	received, receiveErrors, created, duplicates, leasesLost, deleteRetries prometheus.Counter
+	dispatch, waiting, running                                              prometheus.Observer
+
+	succeeded prometheus.Counter
+	failed    map[reason.Reason]prometheus.Counter
+	invalid   map[reason.Reason]prometheus.Counter
+}
+
+func (m *Metrics) instruments(namespace, name string) *instruments {
+	if m == nil {
+		m = NewMetrics(prometheus.NewRegistry())
+	}
+	i := &instruments{
+		of:            m,
+		received:      m.received.WithLabelValues(namespace, name),
+		receiveErrors: m.receiveErrors.WithLabelValues(namespace, name),
+		created:       m.created.WithLabelValues(namespace, name),
+		duplicates:    m.duplicates.WithLabelValues(namespace, name),
+		leasesLost:    m.leasesLost.WithLabelValues(namespace, name),
+		deleteRetries: m.deleteRetries.WithLabelValues(namespace, name),
+		dispatch:      m.dispatch.WithLabelValues(namespace, name),
+		waiting:       m.waiting.WithLabelValues(namespace, name),
+		running:       m.running.WithLabelValues(namespace, name),
+		succeeded:     m.finished.WithLabelValues(namespace, name, string(record.Succeeded), ""),
+		failed:        map[reason.Reason]prometheus.Counter{},
+		invalid:       map[reason.Reason]prometheus.Counter{},
+	}
+	for _, why := range failedReasons {
+		i.failed[why] = m.finished.WithLabelValues(namespace, name, string(record.Failed), string(why))
+	}
+	for _, why := range invalidReasons {
+		i.invalid[why] = m.invalid.WithLabelValues(namespace, name, string(why))
+	}
+	return i
+}
+
+// attach shows r's gauges, detach ends that and forgets all of r's metrics.
+func (i *instruments) attach(r *Runner) {
+	i.of.mu.Lock()
+	defer i.of.mu.Unlock()
+	i.of.runners[r] = struct{}{}
+}
+
+func (i *instruments) detach(r *Runner) {
+	i.of.mu.Lock()
+	defer i.of.mu.Unlock()
+	delete(i.of.runners, r)
+}
+
+func (i *instruments) finish(state record.State, why reason.Reason) {
+	if state == record.Succeeded {
+		i.succeeded.Inc()
+		return
+	}
+	if c := i.failed[why]; c != nil {
+		c.Inc()
+	}
+}
+
+func (i *instruments) invalidated(why reason.Reason) {
+	if c := i.invalid[why]; c != nil {
+		c.Inc()
+	}
+}
