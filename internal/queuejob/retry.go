@@ -50,6 +50,13 @@ func (r *Runner) Retry(ctx context.Context, name string) error {
 	if _, err := r.executor.Patch(ctx, name, rec.UID, executor.Patch{RetryRequested: &yes}); err != nil {
 		return fmt.Errorf("retry %s: %w", name, err)
 	}
+	r.mu.Lock()
+	if e := r.view.entries[name]; e != nil && e.uid == rec.UID {
+		e.retry = true // no need to wait for the watch to say so
+		r.wantRetry(name)
+	}
+	r.unlock()
+	r.wakeReceive.poke()
 	return nil
 }
 
