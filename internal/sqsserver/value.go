@@ -1,0 +1,65 @@
+package sqsserver
+
+// value is one value of a request, in either protocol. Its methods consume it:
+// each value is read once, by the method of the type it should have, and a
+// value of another type is an error in the protocol's own words.
+type value interface {
+	text() (string, error)
+	integer() (int, error) // fits 32 bits, as in the service model
+	blob() ([]byte, error) // base64 on the wire
+
+	// object calls f for each member that is present and not null, named as
+	// in the JSON protocol. Members f does not know it leaves unread.
+	object(f func(member string, v value) error) error
+
+	// dictionary calls f for each entry, in the order of the request.
+	dictionary(f func(key string, v value) error) error
+
+	// list calls f for each element.
+	list(f func(v value) error) error
+}
+
+// maxDepth bounds nesting; the deepest real request has five levels.
+const maxDepth = 16
+
+func stringInto(p *string, v value) (err error) { *p, err = v.text(); return err }
+
+func intInto(p **int, v value) error {
+	n, err := v.integer()
+	if err != nil {
+		return err
+	}
+	*p = &n
+	return nil
+}
+
+// maxItems bounds the lists and maps of a request, which a queue's own limits
+// (50 tags, 10 message attributes) bound again.
+const maxItems = 1000
+
+func tooManyItems() error {
+	return failf(codeInvalidParameter, "One or more parameters are invalid. Reason: More than %d items in a list or map.", maxItems)
+}
+
+func stringsInto(p *[]string, v value) error {
+	return v.list(func(v value) error {
+		if len(*p) == maxItems {
+			return tooManyItems()
+		}
+		s, err := v.text()
+		*p = append(*p, s)
+		return err
+	})
+}
+
+func mapInto(p *map[string]string, v value) error {
+	m := map[string]string{}
+	*p = m
+	return v.dictionary(func(key string, v value) (err error) {
+		if len(m) == maxItems {
+			return tooManyItems()
+		}
+		m[key], err = v.text()
+		return err
+	})
+}
