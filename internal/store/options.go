@@ -13,7 +13,7 @@ import (
 // the cache fills with use.
 const (
 	memTableSize = 16 << 20
-	cacheSize    = 16 << 20
+	cacheSize    = 64 << 20
 )
 
 func (db *DB) pebbleOptions() *pebble.Options {

@@ -144,30 +144,40 @@ func (b *Broker) DeleteQueue(region, name string) error {
 	if err != nil {
 		return err
 	}
-	q.shut(errNoQueue())
 	q.mu.Lock()
 	q.gate()
 	q.mu.Unlock()
-	batch := b.db.Pebble().NewBatch()
-	defer batch.Close()
-	_ = batch.Delete(key(kindQueue, q.id), nil)
-	q.dropAll(batch)
-	err = b.db.Commit(batch)
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	delete(b.queues, queueName{q.region, q.name})
-	delete(b.byID, q.id)
-	if !b.o.NoCooldowns {
-		b.deleted[queueName{q.region, q.name}] = b.clock.now()
+	err = b.eraseQueue(q)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if err == nil {
+		q.shutLocked(errNoQueue())
 	}
+	q.ungate()
 	return storeError(err)
 }
 
-func (q *Queue) dropAll(batch *pebble.Batch) {
+// eraseQueue removes q from the store, then from the broker.
+func (b *Broker) eraseQueue(q *Queue) error {
+	batch := b.db.Pebble().NewBatch()
+	defer batch.Close()
+	_ = batch.Delete(key(kindQueue, q.id), nil)
 	for _, kind := range [...]byte{kindState, kindContent, kindDedup} {
 		from, to := span(kind, q.id)
 		_ = batch.DeleteRange(from, to, nil)
 	}
+	if err := b.db.Commit(batch); err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := queueName{q.region, q.name}
+	delete(b.queues, n)
+	delete(b.byID, q.id)
+	if !b.o.NoCooldowns {
+		b.deleted[n] = b.clock.now()
+	}
+	return nil
 }
 
 // Purge removes all messages. CodePurgeQueueInProgress within 60 s of the last one.

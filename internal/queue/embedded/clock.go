@@ -18,12 +18,24 @@ func newClock() clock { return clock{base: time.Now()} }
 
 func (c clock) now() instant { return clockStart.add(time.Since(c.base)) }
 
-// wall is t in milliseconds of the Unix epoch, by the wall clock as it is now.
-func (c clock) wall(t instant) int64 {
-	return time.Now().Add(t.sub(c.now())).UnixMilli()
+// moment is one point in time by both clocks.
+type moment struct {
+	at     instant
+	wallMs int64 // Unix ms
 }
 
-// fromWall is the instant of a wall time that was stored by an earlier run.
-func (c clock) fromWall(ms int64) instant {
-	return c.now().add(time.UnixMilli(ms).Sub(time.Now().Round(0)))
+func (c clock) moment() moment {
+	now := time.Now()
+	return moment{clockStart.add(now.Sub(c.base)), now.UnixMilli()}
+}
+
+// wall is t in Unix ms by the wall clock as it is at m.
+func (m moment) wall(t instant) int64 { return m.wallMs + t.sub(m.at).Milliseconds() }
+
+// fromWall is the instant of a wall time that an earlier run stored. What lies
+// beyond the range, from a damaged clock, is cut to it.
+func (m moment) fromWall(ms int64) instant {
+	const century = int64(100 * 365 * 24 * time.Hour / time.Millisecond)
+	d := max(min(ms-m.wallMs, century), -century)
+	return m.at.add(time.Duration(d) * time.Millisecond)
 }

@@ -1,17 +1,16 @@
 package embedded
 
 import (
-	"time"
-
 	"github.com/cockroachdb/pebble/v2"
 )
 
 // clearAside moves and drops what a receive set aside: one commit, in which a
 // dead letter leaves its queue and enters the other at once. Neither is fsynced:
 // after a power cut the message is where it was, once.
-func (q *Queue) clearAside(t *taken) error {
+// kept: the dead-letter queue takes nothing at this moment, the dead stay.
+func (q *Queue) clearAside(t *taken) (kept bool, err error) {
 	if len(t.dead)+len(t.expired) == 0 {
-		return nil
+		return false, nil
 	}
 	batch := q.b.db.Pebble().NewBatch()
 	defer batch.Close()
@@ -33,14 +32,24 @@ func (q *Queue) clearAside(t *taken) error {
 	for i := range t.dead {
 		q.settleAside(t.dead[i].ref, err == nil && move != nil)
 	}
-	if move == nil && len(t.dead) > 0 && err == nil {
-		return errBusyTarget
-	}
-	return err
+	return move == nil && len(t.dead) > 0, err
 }
 
-// errBusyTarget: a dead-letter queue is being purged at this moment.
-var errBusyTarget error = &Error{Code: CodeServiceUnavailable, Message: "The dead-letter queue is busy for a moment. Try again."}
+// awaitDeadLetterQueue waits while the dead-letter queue is being purged and
+// takes no messages. Nobody may call it with an operation under way.
+func (q *Queue) awaitDeadLetterQueue() {
+	q.mu.Lock()
+	target := q.deadLetterQueue()
+	q.mu.Unlock()
+	if target == nil {
+		return
+	}
+	target.mu.Lock()
+	defer target.mu.Unlock()
+	for target.gated && target.shutErr == nil {
+		target.idle.Wait()
+	}
+}
 
 // settleAside removes a slot that was set aside, or puts it back.
 func (q *Queue) settleAside(r ref, gone bool) {
@@ -72,7 +81,7 @@ func (q *Queue) beginMove(batch *pebble.Batch, dead []takenSlot) (*deadMove, err
 	}
 	m := &deadMove{target: target, in: make([]sending, len(dead))}
 	for i := range dead {
-		c, err := q.read(q.b.db.Pebble(), dead[i].seq)
+		c, err := q.read(dead[i].seq)
 		if err != nil {
 			return nil, err
 		}
@@ -85,21 +94,19 @@ func (q *Queue) beginMove(batch *pebble.Batch, dead []takenSlot) (*deadMove, err
 	if !target.tryBegin() {
 		return nil, nil
 	}
-	now := q.b.clock.now()
+	now := q.b.clock.moment()
 	for i := range m.in {
 		s := &m.in[i]
-		sent := dead[i].sent
-		if target.fifo {
-			sent = now
+		// On a FIFO queue the retention period begins anew.
+		if s.sent = dead[i].sent; target.fifo {
+			s.sent = now.at
 		}
-		s.seq = q.b.seq.Add(1)
-		s.ref = target.index.add(s.seq, sent, s.content.group)
+		target.enlist(s)
 	}
 	target.mu.Unlock()
-	nowMs := time.Now().UnixMilli()
 	for i := range m.in {
 		s := &m.in[i]
-		target.putNew(batch, s, q.b.clock.wall(target.sentOf(s.ref)), nowMs)
+		target.putNew(batch, s, now.wall(s.sent), now.wallMs)
 		q.dropMessage(batch, dead[i].seq)
 	}
 	return m, nil
@@ -132,12 +139,6 @@ func (q *Queue) tryBegin() bool {
 	}
 	q.ops++
 	return true
-}
-
-func (q *Queue) sentOf(r ref) instant {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.index.at(r).sent
 }
 
 // deadLetterQueue is where the queue's dead letters go; nil: nowhere. With mu held.

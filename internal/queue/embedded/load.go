@@ -56,7 +56,7 @@ func (b *Broker) scan(from, to []byte, fn func(k, v []byte) error) error {
 // load rebuilds the queue's index.
 func (q *Queue) load() error {
 	from, to := span(kindState, q.id)
-	now := q.b.clock.now()
+	now := q.b.clock.moment()
 	return q.b.scan(from, to, func(k, v []byte) error {
 		seq := binary.BigEndian.Uint64(k[6:])
 		rec, group, err := decodeRecord(v)
@@ -69,18 +69,18 @@ func (q *Queue) load() error {
 }
 
 // restore puts a message of an earlier run into the index.
-func (q *Queue) restore(now instant, seq uint64, rec record, group []byte) {
-	r := q.index.add(seq, min(now, q.b.clock.fromWall(rec.sent)), string(group))
+func (q *Queue) restore(now moment, seq uint64, rec record, group []byte) {
+	r := q.index.add(seq, min(now.at, now.fromWall(rec.sent)), string(group))
 	m := q.index.at(r)
 	m.receives, m.nonce, m.first = rec.receives, rec.nonce, rec.first
-	due := q.b.clock.fromWall(rec.visible)
+	due := now.fromWall(rec.visible)
 	if rec.receives == 0 {
-		q.index.admit(r, now, due)
+		q.index.admit(r, now.at, due)
 		return
 	}
 	q.index.received[seq] = r
-	m.received = min(now, q.b.clock.fromWall(rec.received))
-	if due > now {
+	m.received = min(now.at, now.fromWall(rec.received))
+	if due > now.at {
 		m.due = due
 		q.index.setState(r, inFlight)
 		return

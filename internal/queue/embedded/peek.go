@@ -17,7 +17,7 @@ func (q *Queue) Peek(n int) []*Message {
 	var messages []*Message
 	for i := range found {
 		// What was deleted in between is not there any more.
-		if c, err := q.read(q.b.db.Pebble(), found[i].seq); err == nil {
+		if c, err := q.read(found[i].seq); err == nil {
 			messages = append(messages, q.message(&found[i], c))
 		}
 	}

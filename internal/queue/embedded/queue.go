@@ -143,6 +143,10 @@ func (q *Queue) ungate() {
 func (q *Queue) shut(err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.shutLocked(err)
+}
+
+func (q *Queue) shutLocked(err error) {
 	if q.shutErr == nil {
 		q.shutErr = err
 	}

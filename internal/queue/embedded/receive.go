@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"time"
-
-	"github.com/cockroachdb/pebble/v2"
 )
 
 const (
@@ -32,8 +30,11 @@ type takenSlot struct {
 
 func (t *taken) empty() bool { return len(t.deliver)+len(t.dead)+len(t.expired) == 0 }
 
-// maxAside bounds how much a single receive moves or drops.
-const maxAside = 100
+// Bounds of what one receive moves and drops by the way.
+const (
+	maxDead    = 10
+	maxExpired = 1000
+)
 
 // Receive returns messages as soon as there is at least one, none when the wait
 // is over. A receive whose ctx ends returns ctx's error and takes no message.
@@ -174,7 +175,7 @@ func (q *Queue) take(now instant, n int, visibility time.Duration) taken {
 				continue
 			}
 		}
-		if len(t.dead)+len(t.expired) >= maxAside {
+		if len(t.dead) >= maxDead || len(t.expired) >= maxExpired {
 			break
 		}
 		r = x.peekNext()
@@ -218,40 +219,50 @@ func (q *Queue) untake(t *taken) {
 }
 
 // finish writes down what was taken, outside the lock, and makes messages of it.
+// When nobody waits for them any more they are given back.
 func (q *Queue) finish(ctx context.Context, t *taken) ([]*Message, error) {
-	err := q.clearAside(t)
-	var messages []*Message
-	if len(t.deliver) > 0 {
-		var werr error
-		messages, werr = q.deliver(t.deliver)
-		err = errors.Join(err, werr)
+	kept, err := q.clearAside(t)
+	messages, derr := q.deliver(t.deliver)
+	ended := ctx.Err()
+	if ended != nil && derr == nil {
+		derr = q.putBack(t.deliver)
 	}
 	q.mu.Lock()
-	defer q.mu.Unlock()
 	for i := range t.deliver {
-		q.index.at(t.deliver[i].ref).busy = false
+		if ended != nil && derr == nil {
+			q.index.unreceive(t.deliver[i].ref)
+		} else {
+			q.index.at(t.deliver[i].ref).busy = false
+		}
 	}
 	q.end()
-	if err != nil {
+	if ended != nil {
+		q.serve(q.b.clock.now())
+	}
+	q.mu.Unlock()
+	if err = errors.Join(err, derr); err != nil {
 		return nil, storeError(err)
+	}
+	if ended != nil {
+		return nil, ended
+	}
+	if kept && len(messages) == 0 {
+		q.awaitDeadLetterQueue()
 	}
 	return messages, nil
 }
 
 // deliver writes the new states and reads the contents.
 func (q *Queue) deliver(l []takenSlot) ([]*Message, error) {
-	p := q.b.db.Pebble()
-	batch := p.NewBatchWithSize(len(l) * 96)
-	defer batch.Close()
-	for i := range l {
-		q.putState(batch, &l[i].slot, l[i].group)
+	if len(l) == 0 {
+		return nil, nil
 	}
-	if err := q.b.db.CommitNoSync(batch); err != nil {
+	if err := q.putStates(l); err != nil {
 		return nil, err
 	}
 	messages := make([]*Message, 0, len(l))
 	for i := range l {
-		c, err := q.read(p, l[i].seq)
+		c, err := q.read(l[i].seq)
 		if err != nil {
 			return nil, err
 		}
@@ -262,8 +273,32 @@ func (q *Queue) deliver(l []takenSlot) ([]*Message, error) {
 	return messages, nil
 }
 
-func (q *Queue) read(p pebble.Reader, seq uint64) (*content, error) {
-	v, closer, err := p.Get(messageKey(kindContent, q.id, seq))
+// putBack writes the states that a receive is undone to.
+func (q *Queue) putBack(l []takenSlot) error {
+	for i := range l {
+		m := &l[i].slot
+		m.due = m.received
+		if m.receives--; m.receives == 0 {
+			m.first = 0
+		}
+	}
+	return q.putStates(l)
+}
+
+// putStates writes the states of received messages, without fsync.
+func (q *Queue) putStates(l []takenSlot) error {
+	batch := q.b.db.Pebble().NewBatchWithSize(len(l) * 96)
+	defer batch.Close()
+	now := q.b.clock.moment()
+	for i := range l {
+		q.putState(batch, now, &l[i].slot, l[i].group)
+	}
+	return q.b.db.CommitNoSync(batch)
+}
+
+// read reads what a message carries.
+func (q *Queue) read(seq uint64) (*content, error) {
+	v, closer, err := q.b.db.Pebble().Get(messageKey(kindContent, q.id, seq))
 	if err != nil {
 		return nil, err
 	}

@@ -1,8 +1,6 @@
 package embedded
 
-import (
-	"context"
-)
+import "context"
 
 // Delete removes messages and returns when that is on disk, in one commit, with
 // an error per handle, in order. A handle of a message that is gone, or that was
@@ -10,15 +8,22 @@ import (
 func (q *Queue) Delete(ctx context.Context, handles []string) []error {
 	errs := make([]error, len(handles))
 	if err := q.begin(); err != nil {
-		for i := range errs {
-			errs[i] = err
-		}
-		return errs
+		return fillErrors(errs, err)
 	}
-	var gone []leavingSlot
+	parsed := make([]handle, len(handles))
 	for i, s := range handles {
+		parsed[i], errs[i] = q.parseHandle(s)
+	}
+	q.awaitSettled(parsed)
+	now := q.b.clock.now()
+	q.index.advance(now)
+	gone := make([]leavingSlot, 0, len(handles))
+	for i, h := range parsed {
+		if errs[i] != nil {
+			continue
+		}
 		var l leavingSlot
-		if l, errs[i] = q.lift(s, gone); l.ref != 0 {
+		if l, errs[i] = q.lift(h); l.ref != 0 {
 			l.at = i
 			gone = append(gone, l)
 		}
@@ -29,7 +34,9 @@ func (q *Queue) Delete(ctx context.Context, handles []string) []error {
 		return errs
 	}
 	q.mu.Unlock()
+
 	err := q.drop(gone)
+
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	defer q.end()
@@ -46,6 +53,13 @@ func (q *Queue) Delete(ctx context.Context, handles []string) []error {
 	return errs
 }
 
+func fillErrors(errs []error, err error) []error {
+	for i := range errs {
+		errs[i] = err
+	}
+	return errs
+}
+
 // leavingSlot is a slot on its way out.
 type leavingSlot struct {
 	ref ref
@@ -54,48 +68,36 @@ type leavingSlot struct {
 	at  int
 }
 
-// lift takes the handle's message out of its list, with mu held; ref 0: there
-// is nothing to remove.
-func (q *Queue) lift(s string, already []leavingSlot) (leavingSlot, error) {
-	h, err := q.parseHandle(s)
-	if err != nil {
-		return leavingSlot{}, err
-	}
-	for _, l := range already {
-		if l.seq == h.seq {
-			return leavingSlot{}, nil
+// awaitSettled waits until no other operation is writing any of the messages.
+// Only after it may one make messages busy, all at once: two operations that
+// each waited with a busy message in hand could wait for each other. With mu held.
+func (q *Queue) awaitSettled(handles []handle) {
+	for i := 0; i < len(handles); i++ {
+		if r, ok := q.index.received[handles[i].seq]; ok && q.index.at(r).busy {
+			q.idle.Wait()
+			i = -1
 		}
 	}
-	r := q.settled(h.seq)
-	if r == 0 {
+}
+
+// lift takes the handle's message out of its list, with mu held. Ref 0: there is
+// nothing to remove.
+func (q *Queue) lift(h handle) (leavingSlot, error) {
+	r, ok := q.index.received[h.seq]
+	if !ok {
 		return leavingSlot{}, nil
 	}
 	m := q.index.at(r)
-	if q.fifo {
-		q.index.advance(q.b.clock.now())
-		if m.nonce != h.nonce || m.state != inFlight {
-			return leavingSlot{}, errorf(CodeInvalidParameterValue, "Value %s for parameter ReceiptHandle is invalid. Reason: The receipt handle has expired.", s)
-		}
+	if m.busy { // the same message a second time in this call
+		return leavingSlot{}, nil
+	}
+	if q.fifo && (m.nonce != h.nonce || m.state != inFlight) {
+		return leavingSlot{}, errorf(CodeInvalidParameterValue, "Value %s for parameter ReceiptHandle is invalid. Reason: The receipt handle has expired.", h)
 	}
 	l := leavingSlot{ref: r, seq: h.seq, was: m.state}
 	q.index.leave(r)
 	m.busy = true
 	return l, nil
-}
-
-// settled finds a message that was received, and waits until it is not busy;
-// 0: it is gone. With mu held.
-func (q *Queue) settled(seq uint64) ref {
-	for {
-		r, ok := q.index.received[seq]
-		if !ok {
-			return 0
-		}
-		if !q.index.at(r).busy {
-			return r
-		}
-		q.idle.Wait()
-	}
 }
 
 func (q *Queue) drop(gone []leavingSlot) error {

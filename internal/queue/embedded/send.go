@@ -13,6 +13,7 @@ import (
 type sending struct {
 	content content
 	delay   time.Duration
+	sent    instant
 	seq     uint64
 	ref     ref
 	at      int // place in the results
@@ -69,9 +70,8 @@ func (q *Queue) send(ops []sending, sentMs int64, results []SendResult) {
 	}
 	now := q.b.clock.now()
 	for i := range ops {
-		s := &ops[i]
-		s.seq = q.b.seq.Add(1)
-		s.ref = q.index.add(s.seq, now, s.content.group)
+		ops[i].sent = now
+		q.enlist(&ops[i])
 	}
 	q.mu.Unlock()
 
@@ -97,6 +97,12 @@ func (q *Queue) send(ops []sending, sentMs int64, results []SendResult) {
 		}
 	}
 	q.serve(now)
+}
+
+// enlist gives s its number and its place in the index, with mu held.
+func (q *Queue) enlist(s *sending) {
+	s.seq = q.b.seq.Add(1)
+	s.ref = q.index.add(s.seq, s.sent, s.content.group)
 }
 
 // store writes messages in one durable commit.

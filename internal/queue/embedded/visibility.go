@@ -10,24 +10,34 @@ import (
 func (q *Queue) ChangeVisibility(ctx context.Context, changes []VisibilityChange) []error {
 	errs := make([]error, len(changes))
 	if err := q.begin(); err != nil {
-		for i := range errs {
-			errs[i] = err
-		}
-		return errs
+		return fillErrors(errs, err)
 	}
+	parsed := make([]handle, len(changes))
+	for i, c := range changes {
+		if parsed[i], errs[i] = q.parseHandle(c.Handle); errs[i] == nil && (c.Timeout < 0 || c.Timeout > maxVisibility) {
+			errs[i] = errorf(CodeInvalidParameterValue, "Value %d for parameter VisibilityTimeout is invalid. Reason: Must be between 0 and 43200.", int(c.Timeout/time.Second))
+		}
+	}
+	q.awaitSettled(parsed)
 	now := q.b.clock.now()
 	q.index.advance(now)
 	var set []takenSlot
 	var at []int
 	for i, c := range changes {
-		var r ref
-		if r, errs[i] = q.changeable(now, c, set); r == 0 {
+		if errs[i] != nil {
+			continue
+		}
+		r, err := q.changeable(now, parsed[i], c.Timeout)
+		if err != nil {
+			errs[i] = err
 			continue
 		}
 		m := q.snapshot(r)
 		m.due = now.add(c.Timeout)
 		set, at = append(set, m), append(at, i)
-		q.index.at(r).busy = true
+	}
+	for i := range set {
+		q.index.at(set[i].ref).busy = true
 	}
 	if len(set) == 0 {
 		q.end()
@@ -35,7 +45,9 @@ func (q *Queue) ChangeVisibility(ctx context.Context, changes []VisibilityChange
 		return errs
 	}
 	q.mu.Unlock()
+
 	err := q.putStates(set)
+
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	defer q.end()
@@ -56,40 +68,18 @@ func (q *Queue) ChangeVisibility(ctx context.Context, changes []VisibilityChange
 	return errs
 }
 
-func (q *Queue) putStates(l []takenSlot) error {
-	batch := q.b.db.Pebble().NewBatchWithSize(len(l) * 96)
-	defer batch.Close()
-	for i := range l {
-		q.putState(batch, &l[i].slot, l[i].group)
-	}
-	return q.b.db.CommitNoSync(batch)
-}
-
-// changeable finds the message whose visibility c may change, with mu held.
-func (q *Queue) changeable(now instant, c VisibilityChange, already []takenSlot) (ref, error) {
-	h, err := q.parseHandle(c.Handle)
-	if err != nil {
-		return 0, err
-	}
-	if c.Timeout < 0 || c.Timeout > maxVisibility {
-		return 0, errorf(CodeInvalidParameterValue, "Value %d for parameter VisibilityTimeout is invalid. Reason: Must be between 0 and 43200.", int(c.Timeout/time.Second))
-	}
-	for i := range already {
-		if already[i].seq == h.seq {
-			already[i].due = now.add(c.Timeout)
-			return 0, nil
-		}
-	}
-	r := q.settled(h.seq)
-	if r == 0 || q.index.at(r).nonce != h.nonce {
-		return 0, errorf(CodeInvalidParameterValue, "Value %s for parameter ReceiptHandle is invalid. Reason: Message does not exist or is not available for visibility timeout change.", c.Handle)
+// changeable finds the message whose visibility the handle may change, with mu held.
+func (q *Queue) changeable(now instant, h handle, timeout time.Duration) (ref, error) {
+	r, ok := q.index.received[h.seq]
+	if !ok || q.index.at(r).nonce != h.nonce {
+		return 0, errorf(CodeInvalidParameterValue, "Value %s for parameter ReceiptHandle is invalid. Reason: Message does not exist or is not available for visibility timeout change.", h)
 	}
 	m := q.index.at(r)
 	if m.state != inFlight {
 		return 0, errorf(CodeMessageNotInflight, "The message referred to isn't in flight.")
 	}
-	if now.add(c.Timeout) > m.received.add(maxVisibility) {
-		return 0, errorf(CodeInvalidParameterValue, "Value %d for parameter VisibilityTimeout is invalid. Reason: Total VisibilityTimeout for the message is beyond the limit [43200 seconds].", int(c.Timeout/time.Second))
+	if now.add(timeout) > m.received.add(maxVisibility) {
+		return 0, errorf(CodeInvalidParameterValue, "Value %d for parameter VisibilityTimeout is invalid. Reason: Total VisibilityTimeout for the message is beyond the limit [43200 seconds].", int(timeout/time.Second))
 	}
 	return r, nil
 }

@@ -18,9 +18,8 @@ func putContent(b *pebble.Batch, key []byte, c *content) {
 }
 
 // putState writes the state of a message that was received.
-func (q *Queue) putState(b *pebble.Batch, m *slot, group string) {
-	clk := q.b.clock
-	rec := record{sent: clk.wall(m.sent), visible: clk.wall(m.due), received: clk.wall(m.received),
+func (q *Queue) putState(b *pebble.Batch, now moment, m *slot, group string) {
+	rec := record{sent: now.wall(m.sent), visible: now.wall(m.due), received: now.wall(m.received),
 		first: m.first, receives: m.receives, nonce: m.nonce, group: group}
 	putValue(b, messageKey(kindState, q.id, m.seq), recordFixed+len(group), rec.append)
 }
