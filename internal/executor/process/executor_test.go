@@ -1,0 +1,220 @@
+package process_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/queuemill/queuemill/api/v1alpha1"
+	"github.com/queuemill/queuemill/internal/executor"
+	"github.com/queuemill/queuemill/internal/executor/process"
+	"github.com/queuemill/queuemill/internal/record"
+	"github.com/queuemill/queuemill/internal/store"
+)
+
+// rig is a store with an executor in a directory of its own.
+type rig struct {
+	*process.Executor
+	t   *testing.T
+	dir string
+	db  *store.DB
+}
+
+func newRig(t *testing.T) *rig {
+	r := &rig{t: t, dir: t.TempDir()}
+	r.open()
+	t.Cleanup(r.close)
+	return r
+}
+
+func (r *rig) open() {
+	r.t.Helper()
+	log := slog.New(slog.NewTextHandler(testWriter{r.t}, nil))
+	db, err := store.Open(r.dir, store.Options{Logger: log})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	e, err := process.Open(r.t.Context(), process.Options{DB: db, Dir: filepath.Join(r.dir, "jobs"), Logger: log})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.db, r.Executor = db, e
+}
+
+func (r *rig) close() {
+	r.t.Helper()
+	if r.Executor == nil {
+		return
+	}
+	if err := r.Executor.Close(); err != nil {
+		r.t.Error(err)
+	}
+	if err := r.db.Close(); err != nil {
+		r.t.Error(err)
+	}
+	r.Executor = nil
+}
+
+type testWriter struct{ t *testing.T }
+
+func (w testWriter) Write(p []byte) (int, error) {
+	w.t.Logf("%s", p)
+	return len(p), nil
+}
+
+// spec is a template that runs command.
+func spec(command ...string) *v1alpha1.QueueJobSpec {
+	return &v1alpha1.QueueJobSpec{Process: &v1alpha1.ProcessTemplate{Command: command}}
+}
+
+// shell is a template that runs a script.
+func shell(script string) *v1alpha1.QueueJobSpec { return spec("sh", "-c", script) }
+
+func newJob(name string, s *v1alpha1.QueueJobSpec) executor.Job {
+	return executor.Job{
+		Name: name, Attempt: 1, QueueJob: "test", Identity: name, IdempotencyKey: name,
+		Message: record.Message{ID: "m-" + name, Body: "body of " + name}, Payload: "body of " + name, Spec: s,
+	}
+}
+
+func (r *rig) create(job executor.Job) record.Record {
+	r.t.Helper()
+	rec, err := r.Create(r.t.Context(), job)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return rec
+}
+
+// await waits until the record is as wanted.
+func (r *rig) await(name string, want func(record.Record) bool) record.Record {
+	r.t.Helper()
+	rec, err := await(r.t.Context(), r, name, want)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return rec
+}
+
+func await(ctx context.Context, e interface {
+	executor.Executor
+	executor.Getter
+}, name string, want func(record.Record) bool) (record.Record, error) {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	var last record.Record
+	found := make(chan record.Record, 1)
+	check := func(rec record.Record) {
+		if want(rec) {
+			select {
+			case found <- rec:
+			default:
+			}
+		}
+	}
+	done := make(chan struct{})
+	watching, stop := context.WithCancel(ctx)
+	go func() {
+		defer close(done)
+		_ = e.Watch(watching, "", func() {
+			if rec, err := e.Get(ctx, name); err == nil {
+				last = rec
+				check(rec)
+			}
+		}, func(event executor.Event) {
+			if event.Record.Name == name {
+				last = event.Record
+				check(event.Record)
+			}
+		})
+	}()
+	defer func() { <-done }()
+	defer stop()
+	select {
+	case rec := <-found:
+		return rec, nil
+	case <-ctx.Done():
+		stop()
+		<-done
+		return last, fmt.Errorf("job %s never became what was waited for: %+v", name, last)
+	}
+}
+
+func finished(rec record.Record) bool { return rec.State.Finished() }
+
+func (r *rig) logs(name string, o executor.LogOptions) string {
+	r.t.Helper()
+	log, err := r.Logs(r.t.Context(), name, o)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer func() { _ = log.Close() }()
+	out, err := io.ReadAll(log)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return string(out)
+}
+
+func TestAJobRunsItsCommandAndKeepsTheOutput(t *testing.T) {
+	r := newRig(t)
+	r.create(newJob("a", shell(`cat "$QUEUEMILL_MESSAGE_FILE"; echo " to stderr" >&2`)))
+	rec := r.await("a", finished)
+	if rec.State != record.Succeeded || len(rec.Attempts) != 1 || *rec.Attempts[0].ExitCode != 0 {
+		t.Fatalf("got %+v", rec)
+	}
+	if got, want := r.logs("a", executor.LogOptions{}), "body of a to stderr\n"; got != want {
+		t.Fatalf("output %q, want %q", got, want)
+	}
+}
+
+func BenchmarkNoOpJobs(b *testing.B) {
+	dir := b.TempDir()
+	db, err := store.Open(dir, store.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer db.Close()
+	e, err := process.Open(b.Context(), process.Options{DB: db, Dir: filepath.Join(dir, "jobs")})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer e.Close()
+	s := spec("true")
+	room := make(chan struct{}, 32)
+	done := make(chan struct{})
+	ended := make(chan struct{}, 1024)
+	ctx, cancel := context.WithCancel(b.Context())
+	ready := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = e.Watch(ctx, "", func() { close(ready) }, func(ev executor.Event) {
+			if ev.Record.State.Finished() {
+				<-room
+				ended <- struct{}{}
+			}
+		})
+	}()
+	<-ready
+	b.ResetTimer()
+	go func() {
+		for i := range b.N {
+			room <- struct{}{}
+			go func() {
+				if _, err := e.Create(ctx, newJob(fmt.Sprintf("job-%d", i), s)); err != nil {
+					b.Error(err)
+				}
+			}()
+		}
+	}()
+	for range b.N {
+		<-ended
+	}
+	b.StopTimer()
+	cancel()
+	<-done
+}
