@@ -1,0 +1,138 @@
+package app
+
+import (
+	"context"
+	"time"
+
+	"github.com/queuemill/queuemill/internal/httpapi"
+)
+
+// untilTheEnd waits for the end and lets it come in order. It returns when
+// nothing runs any more; servers still answer then.
+//
+//	runs ─ first interrupt, idle ─▶ drains ─ jobs finished ─────────────▶ ended
+//	 └────── ctx ends ──────┐          └─ second interrupt, ctx ends ┐      ▲
+//	                        └────────────────────────────────────────┴▶ stops jobs
+func (m *mill) untilTheEnd(ctx, serving context.Context, stopRunners context.CancelFunc) Outcome {
+	idle := make(chan error, 1)
+	waiting, stopWaiting := context.WithCancel(serving)
+	if m.o.UntilIdle {
+		go func() { idle <- m.waitIdle(waiting, m.o.Progress) }()
+		defer func() { stopWaiting(); <-idle }()
+	}
+	defer stopWaiting()
+
+	var outcome Outcome
+	select {
+	case err := <-idle:
+		idle <- nil
+		outcome.Idle = err == nil
+	case <-m.o.Interrupts:
+		m.drainAloud()
+	case <-ctx.Done():
+		outcome.Interrupted = m.stopJobs(stopRunners)
+		outcome.Failed = m.outcomes.failures()
+		return outcome
+	case <-serving.Done(): // a server failed
+		outcome.Interrupted = m.stopJobs(stopRunners)
+		return outcome
+	}
+	m.drain()
+	drained := make(chan struct{})
+	go func() { m.runners.wait(); close(drained) }()
+	select {
+	case <-drained:
+		stopRunners()
+	case <-m.o.Interrupts:
+		m.say("stopping the jobs that run; they run again at the next start")
+		outcome.Interrupted = m.stopJobs(stopRunners)
+	case <-ctx.Done():
+		outcome.Interrupted = m.stopJobs(stopRunners)
+	case <-serving.Done():
+		outcome.Interrupted = m.stopJobs(stopRunners)
+	}
+	<-drained
+	outcome.Failed = m.outcomes.failures()
+	return outcome
+}
+
+// drain stops receiving; jobs go on.
+func (m *mill) drain() {
+	m.draining.Store(true)
+	m.runners.drain()
+}
+
+func (m *mill) drainAloud() {
+	unfinished := 0
+	for _, qj := range m.runners.views() {
+		unfinished += qj.Jobs.Queued + qj.Jobs.Running
+	}
+	switch unfinished {
+	case 0:
+		m.say("stopping")
+	case 1:
+		m.say("stopping: nothing is received any more, 1 job finishes; interrupt again to stop it")
+	default:
+		m.say("stopping: nothing is received any more, %d jobs finish; interrupt again to stop them", unfinished)
+	}
+}
+
+// stopJobs ends what runs, each with its grace period, then the runners, which
+// give their messages back. A further interrupt cuts the grace short.
+func (m *mill) stopJobs(stopRunners context.CancelFunc) (interrupted bool) {
+	m.draining.Store(true)
+	for _, qj := range m.runners.views() {
+		interrupted = interrupted || qj.Jobs.Queued+qj.Jobs.Running > 0
+	}
+	graceful, cutShort := context.WithCancel(context.Background())
+	defer cutShort()
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		if err := m.executor.Stop(graceful); err != nil && graceful.Err() == nil {
+			m.log.Error("stop jobs", "error", err)
+		}
+	}()
+	select {
+	case <-stopped:
+	case <-m.o.Interrupts:
+		m.say("killing the jobs that still run")
+		cutShort()
+		<-stopped
+	}
+	stopRunners()
+	m.runners.wait()
+	return interrupted
+}
+
+// idleEvery is how often somebody who waits for idleness has it looked at;
+// nobody waiting, nothing is looked at.
+const (
+	idleEvery     = 50 * time.Millisecond
+	progressEvery = 250 * time.Millisecond
+)
+
+// WaitIdle is httpapi.Controller's.
+func (m *mill) WaitIdle(ctx context.Context) error { return m.waitIdle(ctx, nil) }
+
+func (m *mill) waitIdle(ctx context.Context, progress func(httpapi.Status)) error {
+	tick := time.NewTicker(idleEvery)
+	defer tick.Stop()
+	var told time.Time
+	for {
+		if m.runners.idle(ctx) {
+			return nil
+		}
+		if progress != nil && time.Since(told) >= progressEvery {
+			if s, err := m.Status(ctx); err == nil {
+				progress(s)
+			}
+			told = time.Now()
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,90 @@
+package cli
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/queuemill/queuemill/internal/httpapi"
+	"github.com/queuemill/queuemill/internal/httpapi/client"
+)
+
+const defaultServer = "http://127.0.0.1:8080"
+
+// serverFlags say where the controller is.
+type serverFlags struct {
+	url       string
+	tokenFile string
+}
+
+func (p *program) addServerFlags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&p.server.url, "server", "", "the controller's URL (default $QUEUEMILL_SERVER or "+defaultServer+")")
+	cmd.Flags().StringVar(&p.server.tokenFile, "token-file", "", "file with the controller's token (default: the token in $QUEUEMILL_TOKEN)")
+}
+
+func (p *program) connect() (*client.Client, error) {
+	token, err := readToken(p.server.tokenFile)
+	if err != nil {
+		return nil, err
+	}
+	c, err := client.New(serverURL(p.server.url), token)
+	if err != nil {
+		return nil, usagef("give --server or QUEUEMILL_SERVER a URL", "%v", err)
+	}
+	return c, nil
+}
+
+// serverURL completes HOST:PORT.
+func serverURL(flag string) string {
+	url := cmp.Or(flag, os.Getenv("QUEUEMILL_SERVER"), defaultServer)
+	if !strings.Contains(url, "://") {
+		url = "http://" + url
+	}
+	return url
+}
+
+// readToken reads the file, or the environment when there is none.
+func readToken(file string) (string, error) {
+	if file == "" {
+		return strings.TrimSpace(os.Getenv("QUEUEMILL_TOKEN")), nil
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("read the token: %w", err)
+	}
+	token := strings.TrimSpace(string(data))
+	if token == "" {
+		return "", failuref("put the token on its first line", "read the token: %s is empty", file)
+	}
+	return token, nil
+}
+
+// findJob finds the one job whose name is, or begins with, prefix.
+func findJob(cmd *cobra.Command, c *client.Client, prefix string) (string, error) {
+	page, err := c.Jobs(cmd.Context(), httpapi.JobFilter{Prefix: prefix}, 5000, "")
+	if err != nil {
+		return "", err
+	}
+	for _, j := range page.Jobs {
+		if j.Name == prefix {
+			return j.Name, nil
+		}
+	}
+	switch len(page.Jobs) {
+	case 0:
+		return "", notFoundf("queuemill jobs lists them", "there is no job %q", prefix)
+	case 1:
+		return page.Jobs[0].Name, nil
+	}
+	names := make([]string, 0, 4)
+	for _, j := range page.Jobs[:min(3, len(page.Jobs))] {
+		names = append(names, j.Name)
+	}
+	if len(page.Jobs) > 3 {
+		names = append(names, "…")
+	}
+	return "", usagef("give more of its name", "%q may be %d jobs: %s", prefix, len(page.Jobs), strings.Join(names, ", "))
+}

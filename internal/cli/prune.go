@@ -1,0 +1,75 @@
+package cli
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/queuemill/queuemill/internal/httpapi"
+	"github.com/queuemill/queuemill/internal/record"
+)
+
+func (p *program) pruneCommand() *cobra.Command {
+	var (
+		states    []string
+		olderThan time.Duration
+		dryRun    bool
+		yes       bool
+	)
+	cmd := &cobra.Command{
+		Use:   "prune [QUEUEJOB]",
+		Short: "Remove finished jobs and their output",
+		Long: `Remove finished jobs and their output: succeeded ones unless --state says
+otherwise. A job whose message the queue may still hold stays, and so does one
+that finished within the QueueJob's deduplicationWindow.`,
+		Example:           "  queuemill prune --dry-run\n  queuemill prune ping --state failed,invalid --older-than 24h --yes",
+		Args:              argsNamed("QUEUEJOB", 0, 1),
+		ValidArgsFunction: p.completeQueueJobs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			finished := []record.State{record.Succeeded, record.Failed, record.Invalid}
+			picked, err := pick("finished state", states, finished)
+			if err != nil {
+				return err
+			}
+			if olderThan < 0 {
+				return usagef("", "--older-than may not be negative")
+			}
+			r := httpapi.PruneRequest{States: picked, OlderThanSeconds: olderThan.Seconds()}
+			if len(args) > 0 {
+				r.QueueJob = args[0]
+			}
+			c, err := p.connect()
+			if err != nil {
+				return err
+			}
+			r.DryRun = true
+			would, err := c.Prune(cmd.Context(), r)
+			if err != nil || dryRun {
+				if err == nil {
+					err = p.printNames(would, "would be removed")
+				}
+				return err
+			}
+			if len(would.Jobs) > 1 {
+				if err := p.confirm(cmd.Context(), yes, fmt.Sprintf("remove %s", count(len(would.Jobs), "job", "jobs"))); err != nil {
+					return err
+				}
+			}
+			r.DryRun = false
+			done, err := c.Prune(cmd.Context(), r)
+			if err != nil {
+				return err
+			}
+			return p.printNames(done, "removed")
+		},
+	}
+	cmd.Flags().StringSliceVar(&states, "state", nil, "remove jobs in these states: succeeded, failed, invalid (default succeeded)")
+	_ = cmd.RegisterFlagCompletionFunc("state", fixed([]record.State{record.Succeeded, record.Failed, record.Invalid}))
+	cmd.Flags().DurationVar(&olderThan, "older-than", 0, "only jobs that finished so long ago, like 24h")
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only say which")
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	p.addOutputFlags(cmd)
+	p.addServerFlags(cmd)
+	return cmd
+}

@@ -1,0 +1,153 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/queuemill/queuemill/internal/httpapi"
+)
+
+func (p *program) statusCommand() *cobra.Command {
+	var watch bool
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show QueueJobs and queues at a glance",
+		Args:  argsNamed("", 0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := p.connect()
+			if err != nil {
+				return err
+			}
+			if watch {
+				if p.format.format == "json" || p.format.format == "yaml" {
+					return usagef("use -o jsonl", "-o %s is one document and --watch has no end", p.format.format)
+				}
+				return c.WatchStatus(cmd.Context(), p.showStatus)
+			}
+			s, err := c.Status(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return p.print(p.statusResult(s))
+		},
+	}
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "go on, every second")
+	p.addOutputFlags(cmd)
+	p.addServerFlags(cmd)
+	return cmd
+}
+
+// showStatus replaces what the terminal shows.
+func (p *program) showStatus(s httpapi.Status) error {
+	if p.human() && isTerminal(p.env.Stdout) {
+		if _, err := io.WriteString(p.env.Stdout, "\x1b[H\x1b[2J"); err != nil {
+			return err
+		}
+	}
+	return p.print(p.statusResult(s))
+}
+
+func (p *program) statusResult(s httpapi.Status) result {
+	r := result{document: s}
+	for _, qj := range s.QueueJobs {
+		r.names = append(r.names, qj.Name)
+	}
+	r.text = func() error { return p.printStatus(s, p.format.format == "wide") }
+	return r
+}
+
+func (p *program) printStatus(s httpapi.Status, wide bool) error {
+	w := p.env.Stdout
+	style := tableStyle{width: terminalWidth(w), colours: colours(w), noHeaders: p.format.noHeaders}
+	if s.Draining {
+		p.say("the controller is stopping: it receives nothing and lets jobs finish")
+	}
+	if len(s.QueueJobs) > 0 {
+		if err := queueJobsTable(s.QueueJobs, wide).print(w, style); err != nil {
+			return err
+		}
+	} else {
+		p.say("no QueueJobs: start the controller with queuemill up -f FILE")
+	}
+	if len(s.Queues) == 0 {
+		return nil
+	}
+	if _, err := fmt.Fprintln(w); err != nil {
+		return err
+	}
+	return queuesTable(s.Queues, wide).print(w, style)
+}
+
+func queueJobsTable(all []httpapi.QueueJob, wide bool) *table {
+	header := []string{"QUEUEJOB", "QUEUE", "QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "INVALID", "LAST MESSAGE", "STATUS"}
+	if wide {
+		header = append(header, "MAX ACTIVE", "ACK", "DUPLICATES", "FILE")
+	}
+	t := newTable("STATUS", header...)
+	for _, qj := range all {
+		n := qj.Jobs
+		row := []string{
+			qj.Name, qj.Queue, strconv.Itoa(n.Queued), strconv.Itoa(n.Running), strconv.Itoa(n.Succeeded),
+			strconv.Itoa(n.Failed), strconv.Itoa(n.Invalid), since(qj.LastSeen), conditionText(&qj),
+		}
+		if wide {
+			row = append(row, strconv.Itoa(qj.MaxActive), qj.Ack, strconv.FormatInt(qj.Duplicates, 10), orDash(qj.File))
+		}
+		t.add(row...)
+	}
+	return t
+}
+
+// conditionText is what is not as it should be, or Ready.
+func conditionText(qj *httpapi.QueueJob) string {
+	var wrong []string
+	if qj.Suspended {
+		wrong = append(wrong, "Suspended")
+	}
+	for _, c := range qj.Conditions {
+		healthy := c.Type == "Ready" || c.Type == "SourceHealthy"
+		if c.Status == healthy || c.Type == "Suspended" || c.Type == "Ready" && len(qj.Conditions) > 1 {
+			continue
+		}
+		text := c.Type
+		if healthy {
+			text = "not " + c.Type
+		}
+		if c.Message != "" {
+			text += ": " + c.Message
+		}
+		wrong = append(wrong, text)
+	}
+	if len(wrong) == 0 {
+		return "Ready"
+	}
+	return strings.Join(wrong, "; ")
+}
+
+func queuesTable(all []httpapi.Queue, wide bool) *table {
+	header := []string{"QUEUE", "VISIBLE", "IN FLIGHT", "DELAYED", "OLDEST", "DEAD-LETTER QUEUE"}
+	if wide {
+		header = append(header, "FIFO", "URL")
+	}
+	t := newTable("DEAD-LETTER QUEUE", header...)
+	for _, q := range all {
+		oldest := "-"
+		if q.OldestAgeSeconds > 0 {
+			oldest = age(time.Duration(q.OldestAgeSeconds * float64(time.Second)))
+		}
+		row := []string{q.Name, strconv.Itoa(q.Visible), strconv.Itoa(q.InFlight), strconv.Itoa(q.Delayed), oldest, orDash(q.DeadLetterQueue)}
+		if q.Error != "" {
+			row = []string{q.Name, "?", "?", "?", "?", q.Error}
+		}
+		if wide {
+			row = append(row, strconv.FormatBool(q.FIFO), orDash(q.URL))
+		}
+		t.add(row...)
+	}
+	return t
+}

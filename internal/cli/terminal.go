@@ -1,0 +1,98 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/term"
+)
+
+// terminalWidth is the width of w in columns, 0 when w is no terminal.
+func terminalWidth(w any) int {
+	f, ok := w.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return 0
+	}
+	width, _, err := term.GetSize(int(f.Fd()))
+	if err != nil || width <= 0 {
+		return 80
+	}
+	return width
+}
+
+func isTerminal(w any) bool { return terminalWidth(w) > 0 }
+
+// colours tells whether w takes colours (https://no-color.org).
+func colours(w any) bool {
+	return isTerminal(w) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+}
+
+// confirm asks before more than one thing is destroyed. Without a terminal to
+// ask on, --yes is needed.
+func (p *program) confirm(ctx context.Context, yes bool, question string) error {
+	if yes {
+		return nil
+	}
+	if !isTerminal(p.env.Stdin) || !isTerminal(p.env.Stderr) {
+		return usagef("add --yes, or --dry-run to see what it would do", "%s: not without being asked", question)
+	}
+	_, _ = fmt.Fprintf(p.env.Stderr, "%s? [y/N] ", question)
+	answer := make(chan string, 1)
+	go func() {
+		line, _ := bufio.NewReader(p.env.Stdin).ReadString('\n')
+		answer <- strings.ToLower(strings.TrimSpace(line))
+	}()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case a := <-answer:
+		if a == "y" || a == "yes" {
+			return nil
+		}
+		return failuref("", "nothing was done")
+	}
+}
+
+// progress shows how far long work is, on a terminal only.
+type progress struct {
+	w     io.Writer
+	shown time.Time
+	begun time.Time
+}
+
+// progressEvery keeps the line readable and the work fast.
+const progressEvery = 100 * time.Millisecond
+
+func (p *program) newProgress() *progress {
+	if !isTerminal(p.env.Stderr) {
+		return &progress{}
+	}
+	return &progress{w: p.env.Stderr, begun: time.Now()}
+}
+
+// show replaces the line when it is time to.
+func (g *progress) show(format string, args ...any) {
+	if g.w == nil || time.Since(g.shown) < progressEvery {
+		return
+	}
+	g.shown = time.Now()
+	_, _ = fmt.Fprintf(g.w, "\r\x1b[K"+format, args...)
+}
+
+// done removes the line.
+func (g *progress) done() {
+	if g.w != nil && !g.shown.IsZero() {
+		_, _ = io.WriteString(g.w, "\r\x1b[K")
+		g.shown = time.Time{}
+	}
+}
+
+// perSecond is n by the time since the begin.
+func (g *progress) perSecond(n int) float64 {
+	return float64(n) / max(time.Since(g.begun).Seconds(), 0.001)
+}
