@@ -6,6 +6,10 @@ import (
 	"github.com/queuemill/queuemill/internal/reason"
 )
 
+// maxRecords is how many records one event notification may have. S3 sends
+// one, a forwarder that gathers events some tens.
+const maxRecords = 1000
+
 // splitS3 makes one content of each record of an S3 event notification
 // (docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html),
 // none of the test event that S3 sends when notifications are set up.
@@ -23,6 +27,10 @@ func splitS3(c content) []content {
 		return []content{c}
 	}
 	records := list.items()
+	if len(records) > maxRecords {
+		c.invalid = causef(reason.UnusableValue, "the S3 event has %d records; %d are the most", len(records), maxRecords)
+		return []content{c}
+	}
 	contents := make([]content, 0, len(records))
 	for i, record := range records {
 		one := c

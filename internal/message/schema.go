@@ -22,7 +22,10 @@ import (
 const maxDigits = 1000
 
 // schemaURL is the name under which the one schema is known to the library.
-const schemaURL = "schema:/message"
+const schemaURL = schemaBase + "message"
+
+// schemaBase is what a relative $ref is taken from.
+const schemaBase = "schema:///"
 
 // english words the library's findings. It is safe for concurrent use.
 var english = textmessage.NewPrinter(language.English)
@@ -56,7 +59,7 @@ func compileSchema(raw []byte) (*schema, error) {
 	var invalid *jsonschema.SchemaValidationError
 	switch {
 	case errors.As(err, &load):
-		return nil, fmt.Errorf("$ref to %s: nothing outside the schema is loaded; put it under $defs and use #/$defs/NAME", load.URL)
+		return nil, fmt.Errorf("$ref to %s: nothing outside the schema is loaded; put it under $defs and use #/$defs/NAME", strings.TrimPrefix(load.URL, schemaBase))
 	case errors.As(err, &invalid):
 		return nil, fmt.Errorf("is not a JSON Schema: %s", findings(invalid.Err))
 	case err != nil:
@@ -95,26 +98,39 @@ func findings(err error) string {
 	if !errors.As(err, &invalid) {
 		return clip(err.Error())
 	}
+	all := leaves(invalid)
 	var words []string
-	for _, leaf := range leaves(invalid) {
+	for _, leaf := range all[:min(most, len(all))] {
 		words = append(words, fmt.Sprintf("%s: %s", clip(place(leaf.InstanceLocation)), clip(leaf.ErrorKind.LocalizedString(english))))
 	}
-	slices.Sort(words)
-	if more := len(words) - most; more > 0 {
-		words = append(words[:most], fmt.Sprintf("and %d more", more))
+	if more := len(all) - most; more > 0 {
+		words = append(words, fmt.Sprintf("and %d more", more))
 	}
 	return strings.Join(words, "; ")
 }
 
-// leaves are the findings that have no cause of their own, in no order.
-func leaves(err *jsonschema.ValidationError) []*jsonschema.ValidationError {
-	if len(err.Causes) == 0 {
-		return []*jsonschema.ValidationError{err}
+// leaves are the findings that have no cause of their own, in the order of
+// where they are: the library finds them in the order of a map.
+func leaves(err *jsonschema.ValidationError) (all []*jsonschema.ValidationError) {
+	var collect func(*jsonschema.ValidationError)
+	collect = func(e *jsonschema.ValidationError) {
+		if len(e.Causes) == 0 {
+			all = append(all, e)
+		}
+		for _, cause := range e.Causes {
+			collect(cause)
+		}
 	}
-	var all []*jsonschema.ValidationError
-	for _, cause := range err.Causes {
-		all = append(all, leaves(cause)...)
-	}
+	collect(err)
+	slices.SortFunc(all, func(a, b *jsonschema.ValidationError) int {
+		if c := slices.Compare(a.InstanceLocation, b.InstanceLocation); c != 0 {
+			return c
+		}
+		if c := strings.Compare(a.SchemaURL, b.SchemaURL); c != 0 {
+			return c
+		}
+		return slices.Compare(a.ErrorKind.KeywordPath(), b.ErrorKind.KeywordPath())
+	})
 	return all
 }
 
@@ -143,11 +159,15 @@ func keywords(err *jsonschema.ValidationError) string {
 	var all []string
 	for _, leaf := range leaves(err) {
 		_, fragment, _ := strings.Cut(leaf.SchemaURL, "#")
-		all = append(all, "#"+strings.Join(append([]string{fragment}, leaf.ErrorKind.KeywordPath()...), "/"))
+		place := "#" + strings.Join(append([]string{fragment}, leaf.ErrorKind.KeywordPath()...), "/")
+		if !slices.Contains(all, place) {
+			all = append(all, place)
+		}
+		if len(all) == most {
+			break
+		}
 	}
-	slices.Sort(all)
-	all = slices.Compact(all)
-	return strings.Join(all[:min(most, len(all))], ", ")
+	return strings.Join(all, ", ")
 }
 
 // decode is t as encoding/json has it, numbers as json.Number.

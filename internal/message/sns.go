@@ -23,7 +23,7 @@ func unwrapSNS(c *content, confidential bool) *reason.Cause {
 	case "Notification":
 	case "SubscriptionConfirmation", "UnsubscribeConfirmation":
 		return causef(reason.NotJSON,
-			"an SNS %s, which is for a person: the message file of this record has the SubscribeURL and Token for `aws sns confirm-subscription`", kind)
+			"an SNS %s, which is for a person: this message has the SubscribeURL to visit, or the Token for `aws sns confirm-subscription`", kind)
 	default:
 		return causef(reason.NotJSON, "the body is JSON but not an SNS envelope (its Type is not Notification); %s", rawDelivery)
 	}
