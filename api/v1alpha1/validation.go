@@ -2,7 +2,6 @@ package v1alpha1
 
 import (
 	"fmt"
-	"math"
 	"net/url"
 	"regexp"
 	"slices"
@@ -104,7 +103,7 @@ func validateSQS(q *SQSSource, at *field.Path) field.ErrorList {
 	}
 	if q.URL != "" {
 		if why := wrongQueueURL(q.URL); why != "" {
-			errs = append(errs, field.Invalid(at.Child("url"), q.URL, why))
+			errs = append(errs, field.Forbidden(at.Child("url"), why)) // the URL may hold a password: not repeated
 		}
 	}
 	if q.Region != "" && !region.MatchString(q.Region) {
@@ -219,15 +218,9 @@ func validateRange(n, least, most int64, at *field.Path) field.ErrorList {
 	return nil
 }
 
-// noLimit stands where a duration may be of any length.
-const noLimit = time.Duration(math.MaxInt64)
-
 func validateDuration(d *metav1.Duration, least, most time.Duration, at *field.Path) field.ErrorList {
-	switch {
-	case d == nil || least <= d.Duration && d.Duration <= most:
+	if d == nil || least <= d.Duration && d.Duration <= most {
 		return nil
-	case most == noLimit:
-		return field.ErrorList{field.Invalid(at, Human(d.Duration), "must be at least "+Human(least))}
 	}
 	return field.ErrorList{field.Invalid(at, Human(d.Duration), fmt.Sprintf("must be %s to %s", Human(least), Human(most)))}
 }

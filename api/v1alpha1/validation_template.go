@@ -15,6 +15,7 @@ const (
 	maxRetries      = 1000
 	maxRetryBackoff = 10 * time.Minute // what doubling stops at
 	maxGracePeriod  = time.Hour
+	maxTimeout      = 365 * 24 * time.Hour
 )
 
 var (
@@ -46,13 +47,8 @@ func validateProcess(s *QueueJobSpec, at *field.Path) field.ErrorList {
 			errs = append(errs, field.Invalid(at.Child("command").Index(0), p.Command[0], "a message must not choose the program: "+name+" comes from it"))
 		}
 	}
-	for name, list := range map[string][]string{"command": p.Command, "args": p.Args} {
-		for i, arg := range list {
-			if strings.ContainsRune(arg, 0) {
-				errs = append(errs, field.Invalid(at.Child(name).Index(i), arg, "no argument can hold a NUL"))
-			}
-		}
-	}
+	errs = append(errs, validateArguments(p.Command, at.Child("command"))...)
+	errs = append(errs, validateArguments(p.Args, at.Child("args"))...)
 	seen := map[string]bool{}
 	for i, env := range p.Env {
 		at := at.Child("env").Index(i)
@@ -74,7 +70,7 @@ func validateProcess(s *QueueJobSpec, at *field.Path) field.ErrorList {
 	if strings.ContainsRune(p.WorkingDir, 0) {
 		errs = append(errs, field.Invalid(at.Child("workingDir"), p.WorkingDir, "no path can hold a NUL"))
 	}
-	errs = append(errs, validateDuration(p.Timeout, time.Millisecond, noLimit, at.Child("timeout"))...)
+	errs = append(errs, validateDuration(p.Timeout, time.Millisecond, maxTimeout, at.Child("timeout"))...)
 	errs = append(errs, validateDuration(p.TerminationGracePeriod, 0, maxGracePeriod, at.Child("terminationGracePeriod"))...)
 	errs = append(errs, validateRange(int64(p.Retries), 0, maxRetries, at.Child("retries"))...)
 	errs = append(errs, validateDuration(p.RetryBackoff, 0, maxRetryBackoff, at.Child("retryBackoff"))...)
@@ -88,6 +84,15 @@ func validateProcess(s *QueueJobSpec, at *field.Path) field.ErrorList {
 		}
 		errs = append(errs, field.Invalid(at.Child("timeout"), Human(p.Timeout.Duration), fmt.Sprintf(
 			"%sunder ack: OnSuccess %s is the most, since SQS holds a message for 12h: shorten it, or use ack: OnCreate", with, Human(MaxHeld))))
+	}
+	return errs
+}
+
+func validateArguments(args []string, at *field.Path) (errs field.ErrorList) {
+	for i, arg := range args {
+		if strings.ContainsRune(arg, 0) {
+			errs = append(errs, field.Invalid(at.Index(i), arg, "no argument can hold a NUL"))
+		}
 	}
 	return errs
 }
@@ -108,7 +113,7 @@ func (p *ProcessTemplate) longest() (time.Duration, bool) {
 		wait = p.RetryBackoff.Duration
 	}
 	for range min(p.Retries, maxRetries) {
-		if total > 365*24*time.Hour { // long enough to be refused; no overflow
+		if total > maxTimeout { // long enough to be refused; no overflow
 			break
 		}
 		total += wait + attempt
@@ -167,23 +172,20 @@ func validateKubernetes(s *QueueJobSpec, at *field.Path) field.ErrorList {
 	if len(template.Spec.Template.Spec.Containers) == 0 {
 		errs = append(errs, field.Required(at.Child("containers"), "a Job needs a container"))
 	}
-	return append(errs, template.validatePrograms(s, at)...)
+	pod := template.Spec.Template.Spec
+	errs = append(errs, s.validatePrograms(pod.InitContainers, at.Child("initContainers"))...)
+	return append(errs, s.validatePrograms(pod.Containers, at.Child("containers"))...)
 }
 
 // validatePrograms refuses a program that a message names.
-func (t *jobTemplate) validatePrograms(s *QueueJobSpec, at *field.Path) field.ErrorList {
-	var errs field.ErrorList
-	for list, containers := range map[string][]container{
-		"initContainers": t.Spec.Template.Spec.InitContainers, "containers": t.Spec.Template.Spec.Containers,
-	} {
-		for i, c := range containers {
-			if len(c.Command) == 0 {
-				continue
-			}
-			if name := firstReference(c.Command[0], s.tainted(c.Env)); name != "" {
-				errs = append(errs, field.Invalid(at.Child(list).Index(i).Child("command").Index(0), c.Command[0],
-					"a message must not choose the program: "+name+" comes from it"))
-			}
+func (s *QueueJobSpec) validatePrograms(containers []container, at *field.Path) (errs field.ErrorList) {
+	for i, c := range containers {
+		if len(c.Command) == 0 {
+			continue
+		}
+		if name := firstReference(c.Command[0], s.tainted(c.Env)); name != "" {
+			errs = append(errs, field.Invalid(at.Index(i).Child("command").Index(0), c.Command[0],
+				"a message must not choose the program: "+name+" comes from it"))
 		}
 	}
 	return errs

@@ -97,10 +97,11 @@ func (w *warner) arguments(command, args []string, env []EnvVar, at *field.Path)
 	end := slices.Index(all, "--")
 	for i, arg := range all {
 		name := firstReference(arg, tainted)
-		if i == 0 || name == "" || !strings.HasPrefix(arg, "$("+name+")") {
+		isProgram := i == 0 && len(command) > 0
+		if isProgram || name == "" || !strings.HasPrefix(arg, "$("+name+")") {
 			continue
 		}
-		optionValue := strings.HasPrefix(all[i-1], "-") && end >= 0
+		optionValue := i > 0 && strings.HasPrefix(all[i-1], "-") && end >= 0
 		if afterEnd := end >= 0 && i > end; !afterEnd && !optionValue {
 			w.add(place(i), "$(%s) with no -- before it: a message that begins with - would be taken for an option", name)
 		}
@@ -109,7 +110,10 @@ func (w *warner) arguments(command, args []string, env []EnvVar, at *field.Path)
 
 var shells = []string{"sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "fish"}
 
-var shellCommandFlag = regexp.MustCompile(`^-[a-zA-Z]*c[a-zA-Z]*$`)
+var (
+	shellCommandFlag = regexp.MustCompile(`^-[a-zA-Z]*c[a-zA-Z]*$`)
+	shellOptionFlag  = regexp.MustCompile(`^-[a-zA-Z]*o$`) // -o pipefail, -euo pipefail
+)
 
 // shellScript is the index of the script that a shell is given with -c, 0 when
 // there is none.
@@ -119,7 +123,7 @@ func shellScript(all []string) int {
 			continue
 		}
 		for j := i + 1; j+1 < len(all) && strings.HasPrefix(all[j], "-"); j++ {
-			if all[j] == "-o" { // bash -o pipefail -c …
+			if shellOptionFlag.MatchString(all[j]) {
 				j++
 				continue
 			}

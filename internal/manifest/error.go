@@ -42,13 +42,13 @@ type Warning Error
 
 func (w Warning) String() string { return (*Error)(&w).Error() }
 
-// join makes one error of all, in the order of the lines; nil of none.
+// join makes one error of all, in the order of lines and fields; nil of none.
 func join(errs []*Error) error {
 	slices.SortStableFunc(errs, func(a, b *Error) int {
 		if a.File != b.File {
 			return 0 // files stay in the order in which they were given
 		}
-		return cmp.Compare(a.Line, b.Line)
+		return cmp.Or(cmp.Compare(a.Line, b.Line), strings.Compare(a.Field, b.Field))
 	})
 	var all []error
 	for _, e := range errs {
