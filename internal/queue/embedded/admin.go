@@ -20,7 +20,7 @@ func (b *Broker) CreateQueue(region, name string, attributes, tags map[string]st
 	b.adminMu.Lock()
 	defer b.adminMu.Unlock()
 	n := b.name(region, name)
-	want, err := b.checkAttributes(n.region, isFIFOName(name), nil, attributes)
+	want, err := b.mergeAttributes(n, nil, attributes)
 	if err != nil {
 		return nil, err
 	}
@@ -28,7 +28,7 @@ func (b *Broker) CreateQueue(region, name string, attributes, tags map[string]st
 		return nil, err
 	}
 	if q, err := b.Queue(n.region, name); err == nil {
-		return q, q.sameAs(attributes)
+		return found(q, q.sameAs(want))
 	}
 	id, err := b.claim(n)
 	if err != nil {
@@ -53,6 +53,13 @@ func (b *Broker) CreateQueue(region, name string, attributes, tags map[string]st
 	}
 	b.nextQueue = id + 1
 	b.queues[n], b.byID[id] = q, q
+	return q, nil
+}
+
+func found(q *Queue, err error) (*Queue, error) {
+	if err != nil {
+		return nil, err
+	}
 	return q, nil
 }
 
@@ -90,7 +97,7 @@ func checkName(name string, attributes map[string]string) error {
 	base, suffixed := strings.CutSuffix(name, ".fifo")
 	valid := base != "" && len(name) <= 80
 	for _, c := range base {
-		valid = valid && (c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '-' || c == '_')
+		valid = valid && (alphanumeric(c) || c == '-' || c == '_')
 	}
 	switch {
 	case fifo && (!valid || !suffixed):
@@ -102,39 +109,6 @@ func checkName(name string, attributes map[string]string) error {
 }
 
 func isFIFOName(name string) bool { return strings.HasSuffix(name, ".fifo") }
-
-// checkAttributes validates changes to present attributes and returns the result.
-func (b *Broker) checkAttributes(region string, fifo bool, present, changes map[string]string) (map[string]string, error) {
-	result := maps.Clone(present)
-	if result == nil {
-		result = map[string]string{}
-	}
-	for name, v := range changes {
-		if a := attributes[name]; v == "" && a.max == 0 && len(a.oneOf) == 0 && a.def == "" && !a.fifo {
-			if _, known := attributes[name]; known {
-				delete(result, name)
-				continue
-			}
-		}
-		if err := checkAttribute(name, v, fifo); err != nil {
-			return nil, err
-		}
-		result[name] = v
-	}
-	_, err := readSettings(result)
-	return result, err
-}
-
-// sameAs: creating again with other attributes is QueueNameExists.
-func (q *Queue) sameAs(attributes map[string]string) error {
-	present := q.Attributes()
-	for name, v := range attributes {
-		if present[name] != v {
-			return errorf(CodeQueueNameExists, "A queue already exists with the same name and a different value for attribute %s", name)
-		}
-	}
-	return nil
-}
 
 // DeleteQueue removes a queue and all that is in it. CodeQueueDoesNotExist.
 func (b *Broker) DeleteQueue(region, name string) error {
@@ -241,8 +215,11 @@ func (q *Queue) change(edit func(d *definition) error) error {
 // SetAttributes changes attributes; "" resets Policy, RedrivePolicy,
 // RedriveAllowPolicy and the KMS key. CodeInvalidAttributeName, CodeInvalidAttributeValue.
 func (q *Queue) SetAttributes(changes map[string]string) error {
+	if _, ok := changes[attrFIFO]; ok {
+		return errorf(CodeInvalidAttributeName, "Unknown Attribute %s.", attrFIFO)
+	}
 	return q.change(func(d *definition) error {
-		m, err := q.b.checkAttributes(q.region, q.fifo, d.Attributes, changes)
+		m, err := q.b.mergeAttributes(queueName{q.region, q.name}, d.Attributes, changes)
 		if err != nil {
 			return err
 		}

@@ -57,6 +57,9 @@ func (b *Broker) scan(from, to []byte, fn func(k, v []byte) error) error {
 func (q *Queue) load() error {
 	from, to := span(kindState, q.id)
 	now := q.b.clock.moment()
+	if err := q.loadDedup(now); err != nil {
+		return err
+	}
 	return q.b.scan(from, to, func(k, v []byte) error {
 		seq := binary.BigEndian.Uint64(k[6:])
 		rec, group, err := decodeRecord(v)

@@ -29,6 +29,9 @@ type Queue struct {
 	ops   int  // operations that write messages' records now
 	gated bool // a purge waits for ops to end, nothing new may begin
 
+	dedup    dedupTable
+	attempts attempts
+
 	waiters waiters
 	timer   *time.Timer
 	wakeAt  instant // when timer fires; 0: it doesn't
@@ -74,8 +77,10 @@ func (q *Queue) Name() string { return q.name }
 func (q *Queue) Region() string { return q.region }
 
 // ARN is the queue's Amazon resource name.
-func (q *Queue) ARN() string {
-	return "arn:aws:sqs:" + q.region + ":" + q.b.o.Account + ":" + q.name
+func (q *Queue) ARN() string { return q.b.arn(queueName{q.region, q.name}) }
+
+func (b *Broker) arn(n queueName) string {
+	return "arn:aws:sqs:" + n.region + ":" + b.o.Account + ":" + n.name
 }
 
 // FIFO tells whether it is a FIFO queue.

@@ -19,6 +19,7 @@ type taken struct {
 	dead    []takenSlot // to be moved to the dead-letter queue
 	expired []takenSlot // older than the retention period
 	over    bool        // too much is in flight
+	again   bool        // deliver repeats an earlier receive
 }
 
 // takenSlot is a slot as it was when it was taken.
@@ -49,7 +50,7 @@ func (q *Queue) Receive(ctx context.Context, o ReceiveOptions) ([]*Message, erro
 		if err != nil || w == nil {
 			return nil, err
 		}
-		messages, err := q.finish(ctx, &w.got)
+		messages, err := q.finish(ctx, &w.got, r.attempt)
 		if err != nil || len(messages) > 0 {
 			return messages, err
 		}
@@ -60,6 +61,7 @@ func (q *Queue) Receive(ctx context.Context, o ReceiveOptions) ([]*Message, erro
 type receiveRequest struct {
 	max              int
 	wait, visibility time.Duration
+	attempt          string
 }
 
 func (q *Queue) request(o ReceiveOptions) (receiveRequest, error) {
@@ -81,6 +83,14 @@ func (q *Queue) request(o ReceiveOptions) (receiveRequest, error) {
 	if r.visibility < 0 || r.visibility > maxVisibility {
 		return r, errorf(CodeInvalidParameterValue, "Value %d for parameter VisibilityTimeout is invalid. Reason: Must be between 0 and 43200.", int(r.visibility.Seconds()))
 	}
+	if o.AttemptID != "" && (!q.fifo || !validID(o.AttemptID)) {
+		reason := "ReceiveRequestAttemptId can only include alphanumeric and punctuation characters. 1 to 128 in length."
+		if !q.fifo {
+			reason = "The request includes a parameter that is not valid for this queue type."
+		}
+		return r, errorf(CodeInvalidParameterValue, "Value %s for parameter ReceiveRequestAttemptId is invalid. Reason: %s", o.AttemptID, reason)
+	}
+	r.attempt = o.AttemptID
 	return r, nil
 }
 
@@ -95,7 +105,13 @@ func (q *Queue) takeOrWait(ctx context.Context, r receiveRequest, deadline *inst
 		return nil, err
 	}
 	now := q.b.clock.now()
-	w.got = q.take(now, r.max, r.visibility)
+	if r.attempt != "" && *deadline == 0 {
+		q.index.advance(now)
+		w.got = q.replay(r.attempt, now, r.visibility)
+	}
+	if w.got.empty() {
+		w.got = q.take(now, r.max, r.visibility)
+	}
 	q.end()
 	if !w.got.empty() {
 		q.mu.Unlock()
@@ -220,10 +236,13 @@ func (q *Queue) untake(t *taken) {
 
 // finish writes down what was taken, outside the lock, and makes messages of it.
 // When nobody waits for them any more they are given back.
-func (q *Queue) finish(ctx context.Context, t *taken) ([]*Message, error) {
+func (q *Queue) finish(ctx context.Context, t *taken, attemptID string) ([]*Message, error) {
 	kept, err := q.clearAside(t)
 	messages, derr := q.deliver(t.deliver)
 	ended := ctx.Err()
+	if t.again {
+		ended = nil
+	}
 	if ended != nil && derr == nil {
 		derr = q.putBack(t.deliver)
 	}
@@ -234,6 +253,9 @@ func (q *Queue) finish(ctx context.Context, t *taken) ([]*Message, error) {
 		} else {
 			q.index.at(t.deliver[i].ref).busy = false
 		}
+	}
+	if attemptID != "" && len(messages) > 0 && ended == nil {
+		q.attempts.put(attemptID, q.b.clock.now(), t.deliver)
 	}
 	q.end()
 	if ended != nil {

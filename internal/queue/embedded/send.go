@@ -16,29 +16,31 @@ type sending struct {
 	sent    instant
 	seq     uint64
 	ref     ref
-	at      int // place in the results
+	key     dedupKey
+	at      int     // place in the results
+	first   *commit // it is a duplicate of a message in this commit, perhaps not on disk yet
 }
 
 // Send puts messages into the queue and returns when they are on disk, in one
-// commit. Each entry has a result of its own, in order.
+// commit. Each entry has a result of its own, in order. A duplicate on a FIFO
+// queue is answered like the message it is a duplicate of.
 func (q *Queue) Send(ctx context.Context, entries []SendEntry) []SendResult {
 	results := make([]SendResult, len(entries))
 	q.mu.Lock()
 	set := q.set
 	q.mu.Unlock()
 	ops := make([]sending, 0, len(entries))
-	sentMs := time.Now().UnixMilli()
 	for i := range entries {
 		s, err := q.prepare(&entries[i], &set)
 		if err != nil {
 			results[i].Err = err
 			continue
 		}
-		s.content.sent, s.at = sentMs, i
+		s.at = i
 		ops = append(ops, s)
 	}
 	if len(ops) > 0 {
-		q.send(ops, sentMs, results)
+		q.send(ops, results)
 	}
 	return results
 }
@@ -49,17 +51,20 @@ func (q *Queue) prepare(e *SendEntry, set *settings) (sending, error) {
 		return sending{}, err
 	}
 	s := sending{content: content{
-		id: newID(), sender: q.b.o.Account, group: e.GroupID, dedup: e.DeduplicationID,
+		id: newID(), sender: q.b.o.Account, group: e.GroupID,
 		attributes: e.Attributes, system: e.SystemAttributes, body: e.Body,
 	}, delay: set.delay}
-	if e.DelaySeconds != nil && !q.fifo {
+	if q.fifo {
+		s.content.dedup = dedupID(e)
+		s.key = set.dedupKey(&s.content)
+	} else if e.DelaySeconds != nil {
 		s.delay = time.Duration(*e.DelaySeconds) * time.Second
 	}
 	return s, nil
 }
 
 // send stores what was prepared and lets it be received.
-func (q *Queue) send(ops []sending, sentMs int64, results []SendResult) {
+func (q *Queue) send(ops []sending, results []SendResult) {
 	err := q.b.reserve()
 	if err == nil {
 		err = q.begin()
@@ -68,35 +73,59 @@ func (q *Queue) send(ops []sending, sentMs int64, results []SendResult) {
 		fail(ops, results, err)
 		return
 	}
-	now := q.b.clock.now()
-	for i := range ops {
-		ops[i].sent = now
-		q.enlist(&ops[i])
+	var c *commit
+	if q.fifo {
+		c = &commit{done: make(chan struct{})}
 	}
+	now := q.b.clock.moment()
+	fresh := q.enlistAll(ops, now, c, results)
+	expired := q.dedup.expire(now.at, 2*len(ops))
 	q.mu.Unlock()
 
-	err = q.store(ops, sentMs)
+	if len(fresh) > 0 {
+		err = q.store(fresh, now, expired)
+	}
 
 	q.mu.Lock()
-	defer q.mu.Unlock()
-	defer q.end()
-	if err != nil {
-		for i := range ops {
-			q.index.remove(ops[i].ref)
-		}
-		fail(ops, results, err)
-		return
+	q.admitAll(fresh, err)
+	q.end()
+	q.mu.Unlock()
+	if c != nil {
+		c.err = err
+		close(c.done)
 	}
-	now = q.b.clock.now()
+	if err != nil {
+		fail(fresh, results, err)
+	}
+	awaitFirsts(ops, results)
+}
+
+// enlistAll gives each message its number and its place in the index, answers
+// the duplicates, and returns the others. With mu held.
+func (q *Queue) enlistAll(ops []sending, now moment, c *commit, results []SendResult) []sending {
+	fresh := ops
+	if q.fifo {
+		fresh = make([]sending, 0, len(ops))
+	}
 	for i := range ops {
 		s := &ops[i]
-		q.index.admit(s.ref, now, now.add(s.delay))
+		s.content.sent, s.sent = now.wallMs, now.at
+		if q.fifo {
+			if e, ok := q.dedup.find(s.key, now.at); ok {
+				s.first = e.first
+				results[s.at] = SendResult{ID: formatID(e.id), SequenceNumber: formatSequence(e.seq)}
+				continue
+			}
+		}
+		q.enlist(s)
 		results[s.at].ID = formatID(s.content.id)
 		if q.fifo {
+			q.dedup.add(s.key, dedupEntry{until: now.at.add(dedupWindow), seq: s.seq, id: s.content.id, first: c})
 			results[s.at].SequenceNumber = formatSequence(s.seq)
+			fresh = append(fresh, *s)
 		}
 	}
-	q.serve(now)
+	return fresh
 }
 
 // enlist gives s its number and its place in the index, with mu held.
@@ -105,24 +134,62 @@ func (q *Queue) enlist(s *sending) {
 	s.ref = q.index.add(s.seq, s.sent, s.content.group)
 }
 
+// admitAll lets stored messages be received, or takes out what could not be
+// stored. With mu held.
+func (q *Queue) admitAll(fresh []sending, err error) {
+	now := q.b.clock.now()
+	for i := range fresh {
+		s := &fresh[i]
+		if q.fifo {
+			q.dedup.settle(s.key, s.seq, err == nil)
+		}
+		if err != nil {
+			q.index.remove(s.ref)
+			continue
+		}
+		q.index.admit(s.ref, now, now.add(s.delay))
+	}
+	q.serve(now)
+}
+
 // store writes messages in one durable commit.
-func (q *Queue) store(ops []sending, sentMs int64) error {
-	size := 0
+func (q *Queue) store(ops []sending, now moment, expired []dedupKey) error {
+	size := len(expired) * 32
 	for i := range ops {
-		size += ops[i].content.size() + 160
+		size += ops[i].content.size() + 240
 	}
 	batch := q.b.db.Pebble().NewBatchWithSize(size)
 	defer batch.Close()
 	for i := range ops {
 		s := &ops[i]
-		q.putNew(batch, s, sentMs, sentMs+s.delay.Milliseconds())
+		q.putNew(batch, s, now.wallMs, now.wallMs+s.delay.Milliseconds())
+		if q.fifo {
+			putDedup(batch, q.id, s.key, dedupEntry{seq: s.seq, id: s.content.id}, now.wallMs+dedupWindow.Milliseconds())
+		}
+	}
+	for _, k := range expired {
+		_ = batch.Delete(storedDedupKey(q.id, k), nil)
 	}
 	return q.b.db.Commit(batch)
 }
 
+// awaitFirsts answers duplicates only when what they duplicate is on disk.
+func awaitFirsts(ops []sending, results []SendResult) {
+	for i := range ops {
+		c := ops[i].first
+		if c == nil {
+			continue
+		}
+		<-c.done
+		if c.err != nil {
+			results[ops[i].at] = SendResult{Err: storeError(c.err)}
+		}
+	}
+}
+
 func fail(ops []sending, results []SendResult, err error) {
 	for i := range ops {
-		results[ops[i].at].Err = storeError(err)
+		results[ops[i].at] = SendResult{Err: storeError(err)}
 	}
 }
 
