@@ -2,8 +2,6 @@ package sqsserver
 
 import (
 	"fmt"
-
-	"github.com/queuemill/queuemill/internal/queue/embedded"
 )
 
 // maxEntries is the limit on the entries of a batch.
@@ -100,10 +98,10 @@ func (b *batch) answer(a *answer, element string, id func(int) string, success f
 // failed writes a BatchResultErrorEntry. Its code is the old name in both
 // protocols.
 func failed(a *answer, id string, err error) {
-	var e *embedded.Error = wireError(err)
+	e := wireError(err)
 	name := nameOf(string(e.Code))
 	a.text("Id", id)
 	a.boolean("SenderFault", !name.fault)
 	a.text("Code", name.query)
-	a.text("Message", e.Message)
+	a.text("Message", textIn(a.xml, e))
 }

@@ -2,6 +2,7 @@ package sqsserver
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -36,10 +37,6 @@ func (s *Server) readBody(c *call, sc *scratch) ([]byte, error) {
 	if r.ContentLength > maxBody {
 		return nil, tooLarge(c)
 	}
-	rc := http.NewResponseController(c.w)
-	if err := rc.SetReadDeadline(time.Now().Add(bodyTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return nil, err
-	}
 	b := sc.in[:0]
 	if n := r.ContentLength; n >= int64(cap(b)) && n < smallBody {
 		b = make([]byte, 0, n+1) // and one to see the end
@@ -65,11 +62,18 @@ func (s *Server) readBody(c *call, sc *scratch) ([]byte, error) {
 		}
 	}
 	sc.in = b
-	// What follows is a long poll perhaps: the deadline would end it.
-	if err := rc.SetReadDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return nil, err
+	return b, c.readUntil(time.Time{}) // what follows may be a long poll
+}
+
+// readUntil sets until when the connection may be read; zero: as long as it takes.
+// A request that is refused unread keeps its deadline: net/http still reads
+// what is left of the body, to use the connection again.
+func (c *call) readUntil(t time.Time) error {
+	err := http.NewResponseController(c.w).SetReadDeadline(t)
+	if err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return fmt.Errorf("limit the time to read a request: %w", err)
 	}
-	return b, nil
+	return nil
 }
 
 // grow doubles b, and takes what is over smallBody from the common store; the

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -232,6 +233,9 @@ func (c *call) send(status int) {
 		h["Content-Type"] = typeXML
 	}
 	h["X-Amzn-Requestid"] = []string{c.id}
+	if len(c.out.b) > 2<<10 { // net/http finds shorter lengths itself
+		h["Content-Length"] = []string{strconv.Itoa(len(c.out.b))}
+	}
 	c.w.WriteHeader(status)
 	if _, err := c.w.Write(c.out.b); err != nil && !errors.Is(err, http.ErrBodyNotAllowed) {
 		c.srv.log.Debug("answer not sent", "action", c.name, "error", err)

@@ -133,9 +133,10 @@ func wireError(err error) *embedded.Error {
 }
 
 // textIn is the message of e in a protocol: Query kept an older wording of one.
+// What a client sent and is named in it may not be text at all.
 func textIn(xml bool, e *embedded.Error) string {
 	if xml && e.Code == codeQueueDoesNotExist && !strings.Contains(e.Message, "wsdl") {
 		return "The specified queue does not exist for this wsdl version."
 	}
-	return e.Message
+	return strings.ToValidUTF8(e.Message, "\uFFFD")
 }

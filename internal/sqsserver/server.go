@@ -117,6 +117,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // admit says whether c may go on, and reads its body.
 func (s *Server) admit(c *call, sc *scratch) ([]byte, error) {
 	r := c.r
+	if r.Body != nil && r.Body != http.NoBody {
+		if err := c.readUntil(time.Now().Add(bodyTimeout)); err != nil {
+			return nil, err
+		}
+	}
 	if r.Method != http.MethodPost && (r.Method != http.MethodGet || !c.xml) {
 		return nil, failf(codeMethodNotAllowed, "The method %.20s is not allowed.", r.Method)
 	}

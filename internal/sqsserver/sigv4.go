@@ -42,7 +42,9 @@ type verifier struct {
 func newVerifier(credentials []Credential) *verifier {
 	v := &verifier{keys: map[string]Credential{}, now: time.Now}
 	for _, c := range credentials {
-		v.keys[c.AccessKeyID] = c
+		if c.AccessKeyID != "" && c.SecretAccessKey != "" { // anyone can sign with an empty secret
+			v.keys[c.AccessKeyID] = c
+		}
 	}
 	return v
 }
