@@ -7,7 +7,11 @@
 // argument; nowhere else.
 package message
 
-import "github.com/queuemill/queuemill/internal/reason"
+import (
+	"bytes"
+
+	"github.com/queuemill/queuemill/internal/reason"
+)
 
 // Attribute is a message attribute. DataType is String, Number or Binary, with
 // an optional label behind a dot (SQS: "Message attribute data types").
@@ -15,6 +19,11 @@ type Attribute struct {
 	DataType    string `json:"dataType"`
 	StringValue string `json:"stringValue,omitempty"`
 	BinaryValue []byte `json:"binaryValue,omitempty"`
+}
+
+// Equal tells whether two attributes are the same.
+func (a Attribute) Equal(b Attribute) bool {
+	return a.DataType == b.DataType && a.StringValue == b.StringValue && bytes.Equal(a.BinaryValue, b.BinaryValue)
 }
 
 // EnvVar is an environment variable made from the message. Value is verbatim:

@@ -44,6 +44,10 @@ type Content struct {
 	Payload    string
 	Attributes map[string]message.Attribute
 	Env        []message.EnvVar
+
+	// FileAttributes are what the attributes file holds, nil where that is
+	// Attributes: an SNS envelope brings more than the message has.
+	FileAttributes map[string]message.Attribute
 }
 
 const (
@@ -252,11 +256,18 @@ func encodeContent(c *Content) ([]byte, error) {
 	for _, v := range c.Env {
 		b = appendString(appendString(b, v.Name), v.Value)
 	}
-	if len(c.Attributes) == 0 {
-		return appendString(b, ""), nil
+	for _, attributes := range []map[string]message.Attribute{c.Attributes, c.FileAttributes} {
+		if len(attributes) == 0 {
+			b = appendString(b, "")
+			continue
+		}
+		text, err := json.Marshal(attributes)
+		if err != nil {
+			return nil, err
+		}
+		b = appendString(b, string(text))
 	}
-	attributes, err := json.Marshal(c.Attributes)
-	return appendString(b, string(attributes)), err
+	return b, nil
 }
 
 func decodeContent(value []byte) (Content, error) {
@@ -275,8 +286,10 @@ func decodeContent(value []byte) (Content, error) {
 	for n := d.uvarint(); n > 0 && d.err == nil; n-- {
 		c.Env = append(c.Env, message.EnvVar{Name: d.string(), Value: d.string()})
 	}
-	if attributes := d.string(); attributes != "" && d.err == nil {
-		d.err = json.Unmarshal([]byte(attributes), &c.Attributes)
+	for _, attributes := range []*map[string]message.Attribute{&c.Attributes, &c.FileAttributes} {
+		if text := d.string(); text != "" && d.err == nil {
+			d.err = json.Unmarshal([]byte(text), attributes)
+		}
 	}
 	return c, d.err
 }

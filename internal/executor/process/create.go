@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/queuemill/queuemill/internal/executor"
 	"github.com/queuemill/queuemill/internal/executor/process/supervisor"
+	"github.com/queuemill/queuemill/internal/message"
 	"github.com/queuemill/queuemill/internal/record"
 )
 
@@ -116,11 +118,17 @@ func (e *Executor) contentFor(ej *executor.Job, saved, old *record.Saved) (*reco
 	c := &record.Content{
 		Body: ej.Message.Body, Attributes: ej.Message.Attributes, Payload: ej.Payload, Env: ej.Env,
 	}
+	if !maps.EqualFunc(ej.Attributes, c.Attributes, message.Attribute.Equal) {
+		c.FileAttributes = ej.Attributes
+	}
 	if old == nil || old.UID != saved.UID || c.Body != "" || saved.Message.Size == 0 {
 		return c, nil
 	}
 	kept, err := e.store.Content(old.UID)
 	c.Body, c.Attributes = kept.Body, kept.Attributes
+	if c.FileAttributes == nil {
+		c.FileAttributes = kept.FileAttributes
+	}
 	return c, err
 }
 

@@ -35,9 +35,13 @@ func (e *Executor) newScratch(id supervisor.RunID, c *record.Content) (*scratch,
 		return nil, fmt.Errorf("make scratch directory %s: %w", dir, err)
 	}
 	err := writeFile(s.message, c.Payload)
-	if err == nil && len(c.Attributes) > 0 {
+	attributes := c.Attributes
+	if c.FileAttributes != nil {
+		attributes = c.FileAttributes
+	}
+	if err == nil && len(attributes) > 0 {
 		s.attributes = dir + "/attributes.json"
-		err = writeAttributes(s.attributes, c.Attributes)
+		err = writeAttributes(s.attributes, attributes)
 	}
 	if err != nil {
 		return nil, errors.Join(err, removeScratch(dir))
