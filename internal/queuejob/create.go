@@ -47,15 +47,12 @@ func (d *delivery) run() {
 	outcomes := d.placeAll()
 
 	r.mu.Lock()
-	for _, name := range d.taken {
-		r.view.put(name)
-	}
+	r.handOver(d.taken...)
 	verdict := worstOf(outcomes)
 	if verdict == done {
 		r.breaker.trial = false // nothing was started that could decide
 	}
 	r.unlock()
-	r.wakeReceive.poke()
 
 	switch {
 	case verdict == pending:

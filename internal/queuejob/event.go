@@ -34,8 +34,17 @@ type Event struct {
 	Message  string      `json:"message"`
 }
 
+// stateChanges are the events after which a condition may be another.
+var stateChanges = map[EventReason]bool{
+	EventStarted: true, EventUnhealthy: true, EventHealthy: true, EventBreakerOpen: true, EventBreakerClosed: true,
+	EventRecordsFull: true, EventSuspended: true, EventResumed: true, EventManifestUpdated: true,
+}
+
 // event notes e for the OnEvent of the next unlock; r.mu is held.
 func (r *Runner) event(warning bool, reason EventReason, job, message string) {
+	if stateChanges[reason] {
+		r.conditions() // they note when they changed
+	}
 	if r.onEvent == nil {
 		return
 	}

@@ -188,10 +188,12 @@ func (r *Runner) extend(leases []*lease) error {
 			l.until = called.Add(l.visibility)
 		case !gone(err):
 			failed = fmt.Errorf("extend %d messages: %w", len(leases), err)
-		case r.leases[l.messageID] == l && !l.settling:
+		default:
 			l.lost = true
-			lost++
-			r.log.Debug("lease lost", keyMessageID, l.messageID, keyError, err)
+			if r.leases[l.messageID] == l && !l.settling { // else it is done with
+				lost++
+				r.log.Debug("lease lost", keyMessageID, l.messageID, keyError, err)
+			}
 		}
 	}
 	if lost > 0 {

@@ -83,11 +83,9 @@ func (r *Runner) next(now time.Time, t *trouble) step {
 // waitForRoom waits for a job's end. Should a created job never be shown, it
 // gives its room back in the end; r.mu is held.
 func (r *Runner) waitForRoom(now time.Time) step {
-	r.view.forget(now.Add(-forgetAfter))
-	for name := range r.view.active {
-		if r.view.entries[name].awaiting > 0 {
-			return step{until: now.Add(forgetAfter)}
-		}
+	r.forget(now.Add(-forgetAfter))
+	if len(r.view.unseen) > 0 {
+		return step{until: now.Add(forgetAfter)}
 	}
 	return step{}
 }

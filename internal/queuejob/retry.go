@@ -95,8 +95,8 @@ func (r *Runner) startRetry(c *config, name string) {
 			}
 		}
 		r.mu.Lock()
-		r.view.put(name)
-		r.mu.Unlock()
+		r.handOver(name)
+		r.unlock()
 	})
 }
 
@@ -221,8 +221,8 @@ func (r *Runner) readAnew(d *delivery, rec *record.Record) error {
 		r.mu.Unlock()
 		o, err := d.try(i, &job, false)
 		r.mu.Lock()
-		r.view.put(name)
-		r.mu.Unlock()
+		r.handOver(name)
+		r.unlock()
 		switch {
 		case err != nil:
 			return err

@@ -47,7 +47,7 @@ type Options struct {
 	Executor Executor
 	Logger   *slog.Logger // nil: none
 	Metrics  *Metrics     // of the process, from NewMetrics; nil: none
-	OnEvent  func(Event)  // called in order, not under a lock, must not block; nil: none
+	OnEvent  func(Event)  // may ask the Runner, must not block; nil: none
 }
 
 // Runner runs one QueueJob. Its methods may be called at any time, also before

@@ -31,9 +31,9 @@ func (r *Runner) settle(l *lease) {
 		attempt = max(attempt, item.attempt)
 		e := r.view.entries[item.name]
 		switch {
-		case e == nil || e.state == "" && !e.inHand(): // deleted: the message comes back
+		case e == nil: // deleted: the message comes back
 			back = true
-		case e.inHand() || e.attempt < item.attempt || !e.state.Finished():
+		case e.attempt < item.attempt || !e.state.Finished():
 			return
 		case e.state == record.Failed:
 			back = true

@@ -74,6 +74,9 @@ func (t *trouble) ok() {
 
 // wait notes a failed try and waits for the next; false when ctx ended.
 func (t *trouble) wait(ctx context.Context, err error) bool {
+	if ctx.Err() != nil {
+		return false
+	}
 	timer := time.NewTimer(time.Until(t.fail(err)))
 	defer timer.Stop()
 	select {

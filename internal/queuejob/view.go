@@ -30,7 +30,7 @@ type entry struct {
 	dispatches int       // deliveries and retries of this name under way
 	awaiting   int       // a created attempt that the watch has not shown yet; 0: none
 	awaitUID   string    // of its record
-	awaitSince time.Time // when its create was answered
+	awaitSince time.Time // when its create was answered; in view.unseen while awaiting
 	retained   bool      // in Runner.retained
 }
 
@@ -47,6 +47,7 @@ func (e *entry) acked() bool { return !e.ackedAt.IsZero() }
 type view struct {
 	entries map[string]*entry
 	active  map[string]struct{} // names that take room: unfinished or in hand
+	unseen  map[string]struct{} // names with a created attempt that was not shown yet
 	counts  map[record.State]int
 
 	// touched, while a list is under way, are the names that the watch has shown
@@ -58,6 +59,7 @@ func newView() view {
 	return view{
 		entries: map[string]*entry{},
 		active:  map[string]struct{}{},
+		unseen:  map[string]struct{}{},
 		counts:  map[record.State]int{},
 	}
 }
@@ -79,7 +81,8 @@ func (c *change) finished(attemptBefore int) bool {
 		(!c.before.Finished() || c.record.LastAttempt() > attemptBefore)
 }
 
-// take puts a name in hand, put takes one such hold back.
+// take puts a name in hand; put takes one such hold back and returns the
+// message of its record, as far as known.
 func (v *view) take(name string) *entry {
 	e := v.entries[name]
 	if e == nil {
@@ -91,10 +94,11 @@ func (v *view) take(name string) *entry {
 	return e
 }
 
-func (v *view) put(name string) {
+func (v *view) put(name string) (messageID string) {
 	e := v.entries[name]
 	e.dispatches--
 	v.refresh(name, e)
+	return e.messageID
 }
 
 // created notes the answer to a create: the name stays in hand until the watch
@@ -114,10 +118,10 @@ func (v *view) apply(ev executor.Event) change {
 	r := &ev.Record
 	e := v.entries[r.Name]
 	c := change{name: r.Name, entry: e, record: r, deleted: ev.Deleted, known: e != nil}
-	if e == nil {
-		if ev.Deleted {
-			return c
-		}
+	switch {
+	case e == nil && ev.Deleted, ev.Deleted && e.uid != r.UID && e.awaitUID != r.UID:
+		return change{} // of a record that is known to be gone, or another one's
+	case e == nil:
 		e = &entry{}
 		v.entries[r.Name] = e
 		c.entry = e
@@ -130,7 +134,7 @@ func (v *view) apply(ev executor.Event) change {
 		if e.awaitUID == r.UID {
 			e.awaiting = 0
 		}
-		if e.uid == r.UID || e.uid == "" {
+		if e.uid == r.UID {
 			e.uid, e.state, e.attempt, e.retry, e.retained = "", "", 0, false, false
 			e.ackedAt, e.receipt = time.Time{}, ""
 		}
@@ -184,6 +188,11 @@ func (v *view) refresh(name string, e *entry) {
 	} else {
 		delete(v.active, name)
 	}
+	if e.awaiting > 0 {
+		v.unseen[name] = struct{}{}
+	} else {
+		delete(v.unseen, name)
+	}
 	if e.state == "" && !e.inHand() {
 		delete(v.entries, name)
 	}
@@ -191,13 +200,16 @@ func (v *view) refresh(name string, e *entry) {
 
 // forget drops what is awaited since before the given time: the list is
 // believed, and a record that came and went between two looks is never shown.
-func (v *view) forget(before time.Time) {
-	for name := range v.active {
-		if e := v.entries[name]; e.awaiting > 0 && e.awaitSince.Before(before) {
+// It returns the messages of what was forgotten.
+func (v *view) forget(before time.Time) (messageIDs []string) {
+	for name := range v.unseen {
+		if e := v.entries[name]; e.awaitSince.Before(before) {
 			e.awaiting = 0
+			messageIDs = append(messageIDs, e.messageID)
 			v.refresh(name, e)
 		}
 	}
+	return messageIDs
 }
 
 // siblings are the names of a message's records. It looks at every entry:

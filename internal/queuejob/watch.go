@@ -87,7 +87,7 @@ func (r *Runner) install(records []record.Record, began time.Time) {
 		}
 	}
 	r.view.touched = nil
-	r.view.forget(began)
+	r.forget(began)
 }
 
 // observe takes in one event of the watch. It does not block.
@@ -110,22 +110,39 @@ func (r *Runner) take(ev executor.Event) {
 	if c.entry == nil {
 		return
 	}
+	defer r.wakeReceive.poke()
 	if c.deleted {
 		r.deleted(&c)
-	} else {
-		r.measure(&c)
-		if c.finished(attempt) {
-			r.finished(&c)
-		}
+		r.settleOf(c.entry.messageID)
+		return
+	}
+	r.measure(&c)
+	if c.finished(attempt) {
+		r.finished(&c)
 	}
 	r.settleOf(c.entry.messageID)
 	if c.entry.retry && c.entry.state.Finished() {
 		r.wantRetry(c.name)
 	}
-	r.wakeReceive.poke()
 	if c.entry.state == record.Succeeded {
 		r.retainSucceeded(c.name, c.entry)
 	}
+}
+
+// forget gives room back that jobs take which were created before the given time
+// and never shown; r.mu is held.
+func (r *Runner) forget(before time.Time) {
+	for _, id := range r.view.forget(before) {
+		r.settleOf(id)
+	}
+}
+
+// handOver takes names out of hand; r.mu is held.
+func (r *Runner) handOver(names ...string) {
+	for _, name := range names {
+		r.settleOf(r.view.put(name))
+	}
+	r.wakeReceive.poke()
 }
 
 // measure notes how long a job waited for its start.
