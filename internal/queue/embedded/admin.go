@@ -209,6 +209,7 @@ func (q *Queue) change(edit func(d *definition) error) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.def, q.set = d, set
+	q.sweepNow()
 	return nil
 }
 

@@ -88,8 +88,8 @@ func (b *Broker) Account() string { return b.o.Account }
 // DefaultRegion is the region of calls that name none.
 func (b *Broker) DefaultRegion() string { return b.o.DefaultRegion }
 
-// Close ends waiting receives with ErrClosed and refuses further calls. The
-// store stays open.
+// Close ends waiting receives with ErrClosed, refuses further calls and waits
+// for those under way. The store stays open.
 func (b *Broker) Close() error {
 	b.mu.Lock()
 	b.closed = true
@@ -100,6 +100,9 @@ func (b *Broker) Close() error {
 	b.mu.Unlock()
 	for _, q := range queues {
 		q.shut(ErrClosed)
+	}
+	for _, q := range queues {
+		q.drain()
 	}
 	return nil
 }

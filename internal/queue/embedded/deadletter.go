@@ -118,15 +118,16 @@ func (m *deadMove) end(err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	defer q.end()
-	now := q.b.clock.now()
+	now := q.b.clock.moment()
 	for i := range m.in {
 		if err != nil {
 			q.index.remove(m.in[i].ref)
 			continue
 		}
-		q.index.admit(m.in[i].ref, now, now)
+		q.index.admit(m.in[i].ref, now.at, now.at)
 	}
 	q.serve(now)
+	q.armSweep(now.at)
 }
 
 // tryBegin is begin that does not wait: with one queue's operation under way,

@@ -1,16 +1,19 @@
 package embedded
 
-// group is a message group of a FIFO queue: its messages in order of sending.
-// It is available, and then in the list of available groups, when its first
-// message is ready.
+// group is a message group. Of a FIFO queue: msgs are all its messages in order
+// of sending, and it is available when the first one is ready. Of a standard
+// queue, a tenant: msgs are those that are ready, and it is available when there
+// is one.
 type group struct {
 	name       string
 	msgs       list
 	next, prev uint32 // in the list of available groups; next: in the list of free ones
 	available  bool
+	tenant     tenant
 }
 
-// groups are the groups that have messages, by name and by index. Index 0 is none.
+// groups are the groups that have messages, by name and by index. Index 0 is
+// none. The available ones take turns: one that was served goes to the end.
 type groups struct {
 	all        []group
 	byName     map[string]uint32

@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"math"
 	"math/rand/v2"
 	"time"
 )
@@ -14,12 +15,14 @@ type index struct {
 	due      dueHeap        // delayed and in flight
 	received map[uint64]ref // by seq: those received at least once, which a receipt may name
 
-	// Standard queues. Messages that came back alternate with the ones never
-	// received: neither a backlog nor a poisoned message starves the other.
+	// Standard queues: messages without a group. Those that came back alternate
+	// with the ones never received: neither a backlog nor a poisoned message
+	// starves the other.
 	fresh, returned list
 	returnedNext    bool
 
-	groups groups // FIFO queues
+	groups groups // FIFO queues: message groups; standard queues: tenants
+	fair   fairness
 
 	nReady, nInFlight, nDelayed int
 }
@@ -35,8 +38,11 @@ func (x *index) add(seq uint64, sent instant, groupName string) ref {
 	r := x.alloc()
 	m := x.at(r)
 	m.seq, m.sent, m.state = seq, sent, pending
-	if x.fifo {
+	if groupName != "" {
 		m.group = x.groups.get(groupName)
+		x.groups.all[m.group].tenant.members++
+	}
+	if x.fifo {
 		x.push(&x.groups.all[m.group].msgs, r)
 		x.refresh(m.group)
 	}
@@ -67,6 +73,7 @@ func (x *index) setState(r ref, s state) {
 		x.due.remove(r)
 	case inFlight:
 		x.nInFlight--
+		x.countInFlight(m.group, -1)
 		x.due.remove(r)
 	}
 	m.state = s
@@ -81,16 +88,27 @@ func (x *index) setState(r ref, s state) {
 		x.due.push(r)
 	case inFlight:
 		x.nInFlight++
+		x.countInFlight(m.group, +1)
 		x.due.push(r)
 	}
-	if x.fifo {
-		x.refresh(m.group)
+	x.refresh(m.group)
+}
+
+func (x *index) countInFlight(g uint32, n int) {
+	if g != 0 {
+		x.groups.all[g].tenant.inFlight += n
 	}
 }
 
+// leave takes r out of what it is in, before its fields change.
+func (x *index) leave(r ref) { x.setState(r, leaving) }
+
 // readyList is where m belongs while it is ready in a standard queue.
 func (x *index) readyList(m *slot) *list {
-	if m.receives > 0 {
+	switch {
+	case m.group != 0:
+		return &x.groups.all[m.group].msgs
+	case m.receives > 0:
 		return &x.returned
 	}
 	return &x.fresh
@@ -98,84 +116,44 @@ func (x *index) readyList(m *slot) *list {
 
 // refresh says anew whether a group is available.
 func (x *index) refresh(g uint32) {
-	head := x.groups.all[g].msgs.head
-	x.groups.setAvailable(g, head != 0 && x.at(head).state == ready)
+	if g != 0 {
+		head := x.groups.all[g].msgs.head
+		x.groups.setAvailable(g, head != 0 && x.at(head).state == ready)
+	}
 }
 
 // remove takes a message out for good.
 func (x *index) remove(r ref) {
-	x.setState(r, leaving)
+	x.leave(r)
 	m := x.at(r)
 	if m.receives > 0 {
 		delete(x.received, m.seq)
 	}
-	if g := m.group; x.fifo {
-		x.unlink(&x.groups.all[g].msgs, r)
-		x.refresh(g)
-		if x.groups.all[g].msgs.n == 0 {
+	if g := m.group; g != 0 {
+		if x.fifo {
+			x.unlink(&x.groups.all[g].msgs, r)
+			x.refresh(g)
+		}
+		if x.groups.all[g].tenant.members--; x.groups.all[g].tenant.members == 0 {
 			x.groups.drop(g)
 		}
 	}
 	x.release(r)
 }
 
-// peekNext is the message that is received next, 0: none.
-func (x *index) peekNext() ref {
+// next is the message that is received next, 0: none.
+func (x *index) next(now instant) ref {
 	if x.fifo {
 		if g := x.groups.head; g != 0 {
 			return x.groups.all[g].msgs.head
 		}
 		return 0
 	}
-	if x.returned.head != 0 && (x.returnedNext || x.fresh.head == 0) {
-		return x.returned.head
+	plain := x.fresh.head
+	if x.returned.head != 0 && (x.returnedNext || plain == 0) {
+		plain = x.returned.head
 	}
-	return x.fresh.head
-}
-
-// receive marks r as received now and invisible for visibility; it is busy
-// until its record is written.
-func (x *index) receive(r ref, now instant, wallMs int64, visibility time.Duration) {
-	m := x.at(r)
-	x.returnedNext = m.receives == 0
-	due := now.add(visibility)
-	x.leave(r)
-	m.receives++
-	m.nonce = rand.Uint32()
-	m.received, m.due = now, due
-	if m.first == 0 {
-		m.first = wallMs
-	}
-	x.received[m.seq] = r
-	m.busy = true
-	x.setState(r, inFlight)
-}
-
-// leave takes r out of what it is in, before its fields change.
-func (x *index) leave(r ref) { x.setState(r, leaving) }
-
-// advance makes visible what is due. What is busy waits a moment longer.
-func (x *index) advance(now instant) {
-	for x.due.len() > 0 && x.due.items[0].due <= now {
-		r := x.due.items[0].ref
-		m := x.at(r)
-		if m.busy {
-			s := m.state
-			x.setState(r, leaving)
-			m.due = now.add(time.Millisecond)
-			x.setState(r, s)
-			continue
-		}
-		x.setState(r, ready)
-	}
-}
-
-// nextDue is when advance has something to do again; false: never.
-func (x *index) nextDue() (instant, bool) {
-	if x.due.len() == 0 {
-		return 0, false
-	}
-	return x.due.items[0].due, true
+	return x.fairNext(now, plain)
 }
 
 // following is the next message of the same group that a receive of r may go
@@ -189,6 +167,23 @@ func (x *index) following(r ref) ref {
 		return 0
 	}
 	return n
+}
+
+// receive marks r as received now and invisible for visibility; it is busy
+// until its record is written.
+func (x *index) receive(r ref, now moment, visibility time.Duration) {
+	m := x.at(r)
+	x.tookTurn(m)
+	x.leave(r)
+	m.receives++
+	m.nonce = rand.Uint32()
+	m.received, m.due = now.at, now.at.add(visibility)
+	if m.first == 0 {
+		m.first = now.wallMs
+	}
+	x.received[m.seq] = r
+	m.busy = true
+	x.setState(r, inFlight)
 }
 
 // unreceive undoes a receive that nobody got, and puts the message in front.
@@ -209,7 +204,50 @@ func (x *index) unreceive(r ref) {
 	}
 }
 
-func (x *index) groupName(r ref) string { return x.groups.all[x.at(r).group].name }
+// advance makes visible what is due. What is busy waits a moment longer.
+func (x *index) advance(now instant) {
+	for x.due.len() > 0 && x.due.items[0].due <= now {
+		r := x.due.items[0].ref
+		m := x.at(r)
+		was := m.state
+		if m.busy {
+			x.leave(r)
+			m.due = now.add(time.Millisecond)
+			x.setState(r, was)
+			continue
+		}
+		if was == inFlight {
+			x.worked(m, m.due)
+		}
+		x.setState(r, ready)
+	}
+}
+
+// nextDue is when advance has something to do again; false: never.
+func (x *index) nextDue() (instant, bool) {
+	if x.due.len() == 0 {
+		return 0, false
+	}
+	return x.due.items[0].due, true
+}
+
+// oldest is when the oldest ready message was sent, as far as the heads of the
+// lists tell; false: none is ready.
+func (x *index) oldest() (instant, bool) {
+	const groupsAtMost = 100
+	oldest := instant(math.MaxInt64)
+	look := func(r ref) {
+		if r != 0 && x.at(r).state == ready {
+			oldest = min(oldest, x.at(r).sent)
+		}
+	}
+	look(x.fresh.head)
+	look(x.returned.head)
+	for g, n := x.groups.head, 0; g != 0 && n < groupsAtMost; g, n = x.groups.all[g].next, n+1 {
+		look(x.groups.all[g].msgs.head)
+	}
+	return oldest, oldest != math.MaxInt64
+}
 
 // upcoming are up to n messages that are ready, about in order of receiving.
 func (x *index) upcoming(n int) []ref {
@@ -219,13 +257,12 @@ func (x *index) upcoming(n int) []ref {
 			found = append(found, r)
 		}
 	}
-	if !x.fifo {
-		walk(x.returned.head)
-		walk(x.fresh.head)
-		return found
-	}
+	walk(x.returned.head)
+	walk(x.fresh.head)
 	for g := x.groups.head; g != 0 && len(found) < n; g = x.groups.all[g].next {
 		walk(x.groups.all[g].msgs.head)
 	}
 	return found
 }
+
+func (x *index) groupName(r ref) string { return x.groups.all[x.at(r).group].name }

@@ -60,6 +60,7 @@ func (q *Queue) load() error {
 	if err := q.loadDedup(now); err != nil {
 		return err
 	}
+	defer q.armSweepLoaded(now.at)
 	return q.b.scan(from, to, func(k, v []byte) error {
 		seq := binary.BigEndian.Uint64(k[6:])
 		rec, group, err := decodeRecord(v)

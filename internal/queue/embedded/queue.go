@@ -1,7 +1,6 @@
 package embedded
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -33,6 +32,7 @@ type Queue struct {
 	attempts attempts
 
 	waiters waiters
+	sweep   sweep
 	timer   *time.Timer
 	wakeAt  instant // when timer fires; 0: it doesn't
 	purged  instant // when it was purged last
@@ -100,8 +100,8 @@ func (q *Queue) Depth() queue.Depth {
 	now := q.b.clock.now()
 	q.index.advance(now)
 	d := queue.Depth{Visible: q.index.nReady, InFlight: q.index.nInFlight, Delayed: q.index.nDelayed}
-	if r := q.index.peekNext(); r != 0 {
-		d.OldestAge = now.sub(q.index.at(r).sent)
+	if sent, ok := q.index.oldest(); ok {
+		d.OldestAge = now.sub(sent)
 	}
 	return d
 }
@@ -163,17 +163,15 @@ func (q *Queue) shutLocked(err error) {
 	if q.timer != nil {
 		q.timer.Stop()
 	}
+	q.sweep.stop()
 	q.idle.Broadcast()
 }
 
-// wait pauses until d has passed or ctx has ended.
-func wait(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+// drain waits until no operation is under way.
+func (q *Queue) drain() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for q.ops > 0 {
+		q.idle.Wait()
 	}
 }

@@ -104,10 +104,10 @@ func (q *Queue) takeOrWait(ctx context.Context, r receiveRequest, deadline *inst
 	if err := q.begin(); err != nil {
 		return nil, err
 	}
-	now := q.b.clock.now()
+	now := q.b.clock.moment()
 	if r.attempt != "" && *deadline == 0 {
-		q.index.advance(now)
-		w.got = q.replay(r.attempt, now, r.visibility)
+		q.index.advance(now.at)
+		w.got = q.replay(r.attempt, now.at, r.visibility)
 	}
 	if w.got.empty() {
 		w.got = q.take(now, r.max, r.visibility)
@@ -122,16 +122,16 @@ func (q *Queue) takeOrWait(ctx context.Context, r receiveRequest, deadline *inst
 		return nil, errorf(CodeOverLimit, "Too many messages in flight for queue %s: the maximum is %d. Delete messages that are done.", q.name, q.b.o.MaxInFlight)
 	}
 	if *deadline == 0 {
-		*deadline = now.add(r.wait)
+		*deadline = now.at.add(r.wait)
 	}
-	left := deadline.sub(now)
+	left := deadline.sub(now.at)
 	if left <= 0 {
 		q.mu.Unlock()
 		return nil, nil
 	}
 	w.done = make(chan struct{})
 	q.waiters.push(w)
-	q.arm(now)
+	q.arm(now.at)
 	q.mu.Unlock()
 	return q.await(ctx, w, left)
 }
@@ -163,19 +163,18 @@ func (q *Queue) await(ctx context.Context, w *waiter, d time.Duration) (*waiter,
 
 // take takes up to n messages that can be received, with mu held. What it takes
 // is an operation under way until finish or untake.
-func (q *Queue) take(now instant, n int, visibility time.Duration) taken {
+func (q *Queue) take(now moment, n int, visibility time.Duration) taken {
 	var t taken
 	if q.gated || q.shutErr != nil {
 		return t
 	}
 	x := q.index
-	x.advance(now)
-	wallMs := time.Now().UnixMilli()
+	x.advance(now.at)
 	redrive := q.set.maxReceive > 0 && q.deadLetterQueue() != nil
-	for r := x.peekNext(); r != 0 && len(t.deliver) < n; {
+	for r := x.next(now.at); r != 0 && len(t.deliver) < n; {
 		m := x.at(r)
 		switch {
-		case m.sent.add(q.set.retention) <= now:
+		case m.sent.add(q.set.retention) <= now.at:
 			t.expired = append(t.expired, q.setAside(r))
 		case redrive && int(m.receives) >= q.set.maxReceive:
 			t.dead = append(t.dead, q.setAside(r))
@@ -184,7 +183,7 @@ func (q *Queue) take(now instant, n int, visibility time.Duration) taken {
 			return q.under(t)
 		default:
 			following := x.following(r)
-			x.receive(r, now, wallMs, visibility)
+			x.receive(r, now, visibility)
 			t.deliver = append(t.deliver, q.snapshot(r))
 			if following != 0 {
 				r = following
@@ -194,7 +193,7 @@ func (q *Queue) take(now instant, n int, visibility time.Duration) taken {
 		if len(t.dead) >= maxDead || len(t.expired) >= maxExpired {
 			break
 		}
-		r = x.peekNext()
+		r = x.next(now.at)
 	}
 	return q.under(t)
 }
@@ -231,7 +230,7 @@ func (q *Queue) untake(t *taken) {
 		q.index.unreceive(t.deliver[i].ref)
 	}
 	q.end()
-	q.serve(q.b.clock.now())
+	q.serve(q.b.clock.moment())
 }
 
 // finish writes down what was taken, outside the lock, and makes messages of it.
@@ -259,7 +258,7 @@ func (q *Queue) finish(ctx context.Context, t *taken, attemptID string) ([]*Mess
 	}
 	q.end()
 	if ended != nil {
-		q.serve(q.b.clock.now())
+		q.serve(q.b.clock.moment())
 	}
 	q.mu.Unlock()
 	if err = errors.Join(err, derr); err != nil {

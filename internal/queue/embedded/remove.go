@@ -23,7 +23,7 @@ func (q *Queue) Delete(ctx context.Context, handles []string) []error {
 			continue
 		}
 		var l leavingSlot
-		if l, errs[i] = q.lift(h); l.ref != 0 {
+		if l, errs[i] = q.lift(h, now); l.ref != 0 {
 			l.at = i
 			gone = append(gone, l)
 		}
@@ -49,7 +49,7 @@ func (q *Queue) Delete(ctx context.Context, handles []string) []error {
 		}
 		q.index.remove(l.ref)
 	}
-	q.serve(q.b.clock.now())
+	q.serve(q.b.clock.moment())
 	return errs
 }
 
@@ -82,7 +82,7 @@ func (q *Queue) awaitSettled(handles []handle) {
 
 // lift takes the handle's message out of its list, with mu held. Ref 0: there is
 // nothing to remove.
-func (q *Queue) lift(h handle) (leavingSlot, error) {
+func (q *Queue) lift(h handle, now instant) (leavingSlot, error) {
 	r, ok := q.index.received[h.seq]
 	if !ok {
 		return leavingSlot{}, nil
@@ -95,6 +95,9 @@ func (q *Queue) lift(h handle) (leavingSlot, error) {
 		return leavingSlot{}, errorf(CodeInvalidParameterValue, "Value %s for parameter ReceiptHandle is invalid. Reason: The receipt handle has expired.", h)
 	}
 	l := leavingSlot{ref: r, seq: h.seq, was: m.state}
+	if l.was == inFlight {
+		q.index.worked(m, now)
+	}
 	q.index.leave(r)
 	m.busy = true
 	return l, nil

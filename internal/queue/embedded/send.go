@@ -137,7 +137,7 @@ func (q *Queue) enlist(s *sending) {
 // admitAll lets stored messages be received, or takes out what could not be
 // stored. With mu held.
 func (q *Queue) admitAll(fresh []sending, err error) {
-	now := q.b.clock.now()
+	now := q.b.clock.moment()
 	for i := range fresh {
 		s := &fresh[i]
 		if q.fifo {
@@ -147,9 +147,10 @@ func (q *Queue) admitAll(fresh []sending, err error) {
 			q.index.remove(s.ref)
 			continue
 		}
-		q.index.admit(s.ref, now, now.add(s.delay))
+		q.index.admit(s.ref, now.at, now.at.add(s.delay))
 	}
 	q.serve(now)
+	q.armSweep(now.at)
 }
 
 // store writes messages in one durable commit.

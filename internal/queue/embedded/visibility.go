@@ -62,9 +62,7 @@ func (q *Queue) ChangeVisibility(ctx context.Context, changes []VisibilityChange
 		m.due = set[i].due
 		q.index.setState(set[i].ref, inFlight)
 	}
-	now = q.b.clock.now()
-	q.index.advance(now)
-	q.serve(now)
+	q.serve(q.b.clock.moment())
 	return errs
 }
 

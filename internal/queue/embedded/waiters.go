@@ -49,7 +49,7 @@ func (l *waiters) remove(w *waiter) bool {
 
 // serve hands what is ready to who waits, first come first served: the sender
 // that made it ready does so itself. With mu held.
-func (q *Queue) serve(now instant) {
+func (q *Queue) serve(now moment) {
 	for w := q.waiters.head; w != nil; w = q.waiters.head {
 		t := q.take(now, w.max, w.visibility)
 		if t.empty() {
@@ -59,7 +59,7 @@ func (q *Queue) serve(now instant) {
 		w.got = t
 		close(w.done)
 	}
-	q.arm(now)
+	q.arm(now.at)
 }
 
 // arm sets the timer to when something becomes visible for those who wait.
@@ -83,5 +83,5 @@ func (q *Queue) wake() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.wakeAt = 0
-	q.serve(q.b.clock.now())
+	q.serve(q.b.clock.moment())
 }
