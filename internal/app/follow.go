@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,12 +14,45 @@ import (
 	"github.com/queuemill/queuemill/internal/manifest"
 )
 
-// loadManifests reads files, none when there are no paths.
+// loadManifests reads files, none when there are no paths. What only a cluster
+// can run is an error.
 func loadManifests(paths []string) ([]manifest.Object, []manifest.Warning, error) {
 	if len(paths) == 0 {
 		return nil, nil, nil
 	}
-	return manifest.Load(paths...)
+	objects, warnings, err := manifest.Load(paths...)
+	if err == nil {
+		err = forThisMachine(objects)
+	}
+	if err != nil {
+		return nil, warnings, err
+	}
+	return objects, warnings, nil
+}
+
+// forThisMachine says which manifests this machine can't run: it has no
+// Kubernetes, and no namespaces to tell two of a name apart.
+func forThisMachine(objects []manifest.Object) error {
+	var errs []error
+	names := map[string]manifest.Object{}
+	for _, o := range objects {
+		name := o.QueueJob.Name
+		if o.QueueJob.Spec.Process == nil {
+			errs = append(errs, &manifest.Error{
+				File: o.File, Line: o.Line, Field: "spec.kubernetes",
+				Msg:  "needs a cluster; jobs on this machine are processes",
+				Hint: "say what runs here in spec.process, in a manifest of its own",
+			})
+		}
+		if first, there := names[name]; there {
+			errs = append(errs, &manifest.Error{
+				File: o.File, Line: o.Line, Field: "metadata.name",
+				Msg: fmt.Sprintf("there is a QueueJob %s already, at %s:%d, and on one machine namespaces don't tell them apart", name, first.File, first.Line),
+			})
+		}
+		names[name] = o
+	}
+	return errors.Join(errs...)
 }
 
 // settle is how long files must be quiet before they are read again: editors
