@@ -20,7 +20,7 @@ type batchCall struct {
 	n       int
 	ordered bool                                                    // batches one after another
 	size    func(i int) int                                         // bytes of an item; nil: they don't count
-	refuse  func(i int) string                                      // why an item can't be sent at all; nil or empty: it can
+	refuse  func(i int) error                                       // why an item can't go at all
 	do      func(ctx context.Context, from, to int) (answer, error) // entries' IDs are their places
 }
 
@@ -50,12 +50,10 @@ func (q *Queue) batches(ctx context.Context, c batchCall) []error {
 	}
 	for next := 0; next < c.n; {
 		from := next
-		if c.refuse != nil {
-			if why := c.refuse(from); why != "" {
-				errs[from] = fmt.Errorf("%s %s: %w: %s", c.verb, q.name, queue.ErrInvalid, why)
-				next++
-				continue
-			}
+		if err := c.refuse(from); err != nil {
+			errs[from] = fmt.Errorf("%s %s: %w", c.verb, q.name, err)
+			next++
+			continue
 		}
 		to := c.end(from)
 		group.Go(func() error {
@@ -76,7 +74,7 @@ func (c batchCall) end(from int) int {
 		if c.size != nil {
 			bytes += c.size(i)
 		}
-		tooMuch := i-from == maxBatch || bytes > maxBatchBytes || c.refuse != nil && c.refuse(i) != ""
+		tooMuch := i-from == maxBatch || bytes > maxBatchBytes || c.refuse(i) != nil
 		if i > from && tooMuch {
 			return i
 		}

@@ -91,6 +91,7 @@ func milliseconds(s string) time.Time {
 func (q *Queue) Delete(ctx context.Context, receipts []queue.Receipt) []error {
 	return q.batches(ctx, batchCall{
 		verb: "delete from", n: len(receipts),
+		refuse: func(i int) error { return missing(receipts[i]) },
 		do: func(ctx context.Context, from, to int) (answer, error) {
 			entries := make([]types.DeleteMessageBatchRequestEntry, 0, to-from)
 			for i := from; i < to; i++ {
@@ -113,11 +114,11 @@ func (q *Queue) Delete(ctx context.Context, receipts []queue.Receipt) []error {
 func (q *Queue) Extend(ctx context.Context, extensions []queue.Extension) []error {
 	return q.batches(ctx, batchCall{
 		verb: "extend in", n: len(extensions),
-		refuse: func(i int) string {
+		refuse: func(i int) error {
 			if v := extensions[i].Visibility; v < 0 || v > maxVisibility {
-				return fmt.Sprintf("visibility timeout %v is not between 0 and 12h", v)
+				return fmt.Errorf("%w: visibility timeout %v is not between 0 and 12h", queue.ErrInvalid, v)
 			}
-			return ""
+			return missing(extensions[i].Receipt)
 		},
 		do: func(ctx context.Context, from, to int) (answer, error) {
 			entries := make([]types.ChangeMessageVisibilityBatchRequestEntry, 0, to-from)
@@ -146,7 +147,7 @@ func (q *Queue) Send(ctx context.Context, messages []queue.Outgoing) []queue.Sen
 	errs := q.batches(ctx, batchCall{
 		verb: "send to", n: len(messages), ordered: q.fifo(),
 		size:   func(i int) int { return size(messages[i]) },
-		refuse: func(i int) string { return unusable(messages[i]) },
+		refuse: func(i int) error { return unusable(messages[i]) },
 		do: func(ctx context.Context, from, to int) (answer, error) {
 			entries := make([]types.SendMessageBatchRequestEntry, 0, to-from)
 			for i := from; i < to; i++ {
@@ -208,17 +209,25 @@ func size(m queue.Outgoing) int {
 
 // unusable is what only this side can tell: the rest is the service's to
 // refuse. JSON would turn broken UTF-8 into other text silently.
-func unusable(m queue.Outgoing) string {
+func unusable(m queue.Outgoing) error {
 	if !utf8.ValidString(m.Body) {
-		return "body is not UTF-8"
+		return fmt.Errorf("%w: body is not UTF-8", queue.ErrInvalid)
 	}
 	for name, a := range m.Attributes {
 		if !utf8.ValidString(a.StringValue) || !utf8.ValidString(name) {
-			return fmt.Sprintf("attribute %q is not UTF-8", name)
+			return fmt.Errorf("%w: attribute %q is not UTF-8", queue.ErrInvalid, name)
 		}
 	}
 	if m.Delay < 0 || m.Delay > maxDelay {
-		return fmt.Sprintf("delay %v is not between 0 and 15m", m.Delay)
+		return fmt.Errorf("%w: delay %v is not between 0 and 15m", queue.ErrInvalid, m.Delay)
 	}
-	return ""
+	return nil
+}
+
+// missing refuses the receipt that SQS would call a missing parameter.
+func missing(r queue.Receipt) error {
+	if r == "" {
+		return fmt.Errorf("%w: it is empty", queue.ErrReceiptInvalid)
+	}
+	return nil
 }
