@@ -141,7 +141,8 @@ func (n *queryNode) object(f func(string, value) error) error {
 }
 
 // elements are the children that carry a number, in its order. A parameter
-// without one is a list of itself (AttributeName=All).
+// without one is a list of itself (AttributeName=All), or none when it is empty:
+// so botocore writes an empty list.
 func (n *queryNode) elements() []*queryNode {
 	type numbered struct {
 		i int
@@ -153,7 +154,10 @@ func (n *queryNode) elements() []*queryNode {
 			in = append(in, numbered{i, k})
 		}
 	}
-	if len(in) == 0 {
+	switch {
+	case len(in) == 0 && len(n.kids) == 0 && n.value == "":
+		return nil
+	case len(in) == 0:
 		return []*queryNode{n}
 	}
 	slices.SortStableFunc(in, func(a, b numbered) int { return cmp.Compare(a.i, b.i) })
