@@ -7,10 +7,10 @@ import (
 	"log/slog"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/queuemill/queuemill/api/v1alpha1"
 	"github.com/queuemill/queuemill/internal/executor"
+	"github.com/queuemill/queuemill/internal/executor/executortest"
 	"github.com/queuemill/queuemill/internal/executor/process"
 	"github.com/queuemill/queuemill/internal/record"
 	"github.com/queuemill/queuemill/internal/store"
@@ -93,55 +93,11 @@ func (r *rig) create(job executor.Job) record.Record {
 // await waits until the record is as wanted.
 func (r *rig) await(name string, want func(record.Record) bool) record.Record {
 	r.t.Helper()
-	rec, err := await(r.t.Context(), r, name, want)
+	rec, err := executortest.Await(r.t.Context(), r, name, want)
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	return rec
-}
-
-func await(ctx context.Context, e interface {
-	executor.Executor
-	executor.Getter
-}, name string, want func(record.Record) bool) (record.Record, error) {
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
-	defer cancel()
-	var last record.Record
-	found := make(chan record.Record, 1)
-	check := func(rec record.Record) {
-		if want(rec) {
-			select {
-			case found <- rec:
-			default:
-			}
-		}
-	}
-	done := make(chan struct{})
-	watching, stop := context.WithCancel(ctx)
-	go func() {
-		defer close(done)
-		_ = e.Watch(watching, "", func() {
-			if rec, err := e.Get(ctx, name); err == nil {
-				last = rec
-				check(rec)
-			}
-		}, func(event executor.Event) {
-			if event.Record.Name == name {
-				last = event.Record
-				check(event.Record)
-			}
-		})
-	}()
-	defer func() { <-done }()
-	defer stop()
-	select {
-	case rec := <-found:
-		return rec, nil
-	case <-ctx.Done():
-		stop()
-		<-done
-		return last, fmt.Errorf("job %s never became what was waited for: %+v", name, last)
-	}
 }
 
 func finished(rec record.Record) bool { return rec.State.Finished() }
