@@ -29,7 +29,7 @@ func (e *Executor) Create(ctx context.Context, ej executor.Job) (record.Record, 
 	}
 	content, err := e.contentFor(&ej, &saved, old)
 	if err != nil {
-		e.settle(j, saved, nil, supervisor.RunID{}, nil, err)
+		e.settle(j, saved, nil, nil, nil, err)
 		return record.Record{}, fmt.Errorf("create job %s: %w: %w", ej.Name, executor.ErrUnavailable, err)
 	}
 	if t != nil {
@@ -138,19 +138,18 @@ func (e *Executor) begin(j *job, saved record.Saved, t *template, content *recor
 	id := runID(saved.UID, saved.LastAttempt())
 	var start *supervisor.Start
 	var problem string
+	var s *scratch
 	var err error
 	if saved.State == record.Queued {
-		var s *scratch
-		if s, err = e.newScratch(id, content); err == nil {
+		if s, err = e.scratches.get(content); err == nil {
 			start, problem = e.startOf(t, &saved.Record, content, id, s)
 		}
 	}
 	if err == nil {
 		err = write()
 	}
-	e.settle(j, saved, t, id, start, err)
+	e.settle(j, saved, t, s, start, err)
 	if err != nil {
-		e.janitor.remove(e.scratchDir(id))
 		return fmt.Errorf("%w: %w", executor.ErrUnavailable, err)
 	}
 	if problem != "" {
@@ -162,8 +161,9 @@ func (e *Executor) begin(j *job, saved record.Saved, t *template, content *recor
 	return nil
 }
 
-// settle is the part of begin after the write.
-func (e *Executor) settle(j *job, saved record.Saved, t *template, id supervisor.RunID, start *supervisor.Start, err error) {
+// settle is the part of begin after the write. s and start are nil where
+// nothing is to be started.
+func (e *Executor) settle(j *job, saved record.Saved, t *template, s *scratch, start *supervisor.Start, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	close(j.busy)
@@ -172,6 +172,7 @@ func (e *Executor) settle(j *job, saved record.Saved, t *template, id supervisor
 		if j.fresh {
 			delete(e.jobs, saved.Name)
 		}
+		e.janitor.put(s)
 		return
 	}
 	if t != nil {
@@ -182,12 +183,15 @@ func (e *Executor) settle(j *job, saved record.Saved, t *template, id supervisor
 	if saved.State != record.Queued {
 		return
 	}
+	id := j.runID()
 	switch {
 	case start == nil: // could not be started; begin ends it
+		j.scratch = s
 		e.running[id] = j
 	case e.link == nil || e.stopping: // stays Queued; resume finds it
-		e.janitor.remove(e.scratchDir(id))
+		e.janitor.put(s)
 	default:
+		j.scratch = s
 		e.running[id] = j
 		_ = e.link.Start(start) // an error is the supervisor's end, which Receive tells
 		if e.tails[id] != nil {

@@ -15,7 +15,7 @@ import (
 // handle brings the records up to date with what the supervisor tells.
 func (e *Executor) handle(events []supervisor.Event) {
 	var again []*job
-	var ended []supervisor.RunID
+	ended := false
 	var rotated uint64
 	b := e.store.NewBatch()
 	e.writing.Lock()
@@ -33,22 +33,19 @@ func (e *Executor) handle(events []supervisor.Event) {
 			if e.end(j, event.Exit, b) {
 				again = append(again, j)
 			}
-			ended = append(ended, event.ID)
+			ended = true
 		default:
 			j.saved.Record = j.saved.StartAttempt(event.Started)
 			e.metrics.started(event.Started.Sub(j.saved.CreatedAt), j.saved.LastAttempt())
 			e.publish(j, false)
 		}
 	}
-	if len(ended) > 0 {
+	if ended {
 		close(e.changed)
 		e.changed = make(chan struct{})
 	}
 	saved := e.save(b)
 	e.mu.Unlock()
-	for _, id := range ended {
-		e.janitor.remove(e.scratchDir(id))
-	}
 	e.flush(b, saved)
 	e.writing.Unlock()
 
@@ -66,6 +63,8 @@ func (e *Executor) handle(events []supervisor.Event) {
 // further attempt is to follow by itself. writing and mu are held.
 func (e *Executor) end(j *job, x *supervisor.Exit, b *record.Batch) (again bool) {
 	delete(e.running, x.ID)
+	e.janitor.put(j.scratch)
+	j.scratch = nil
 	e.tailEnded(x.ID)
 	if j.saved.Deleting {
 		e.removed(j, b)
@@ -285,7 +284,7 @@ func (e *Executor) again(name, uid string) {
 		err = fmt.Errorf("its template %s is not in the store", saved.Template)
 	}
 	if err != nil {
-		e.settle(j, saved, nil, runID(uid, saved.LastAttempt()), nil, err)
+		e.settle(j, saved, nil, nil, nil, err)
 	} else {
 		err = e.begin(j, saved, t, &content, write)
 	}

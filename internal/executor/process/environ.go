@@ -62,8 +62,8 @@ func (e *Executor) environment(t *template, rec *record.Record, c *record.Conten
 	for i := range c.Env {
 		env.set(c.Env[i].Name, c.Env[i].Value)
 	}
-	env.set("QUEUEMILL_MESSAGE_FILE", s.message)
-	env.set("QUEUEMILL_ATTRIBUTES_FILE", s.attributes)
+	env.set("QUEUEMILL_MESSAGE_FILE", s.message())
+	env.set("QUEUEMILL_ATTRIBUTES_FILE", s.attributes())
 	env.set("QUEUEMILL_ATTEMPT", strconv.Itoa(rec.LastAttempt()))
 	env.set("QUEUEMILL_MESSAGE_ID", rec.Message.ID)
 	env.set("QUEUEMILL_IDEMPOTENCY_KEY", rec.IdempotencyKey)

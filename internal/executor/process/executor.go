@@ -45,18 +45,18 @@ type Options struct {
 
 // Executor runs jobs as processes. Its methods are for concurrent use.
 type Executor struct {
-	dir          string
-	log          *slog.Logger
-	store        *record.Store
-	marker       string // names dir in the environment of every job
-	noAttributes string // file for messages without attributes
-	inherited    []message.EnvVar
-	feed         executor.Feed
-	metrics      *metrics
-	janitor      *janitor
-	syncer       *syncer
-	closed       chan struct{}  // by Close
-	wg           sync.WaitGroup // of all goroutines
+	dir       string
+	log       *slog.Logger
+	store     *record.Store
+	marker    string // names dir in the environment of every job
+	inherited []message.EnvVar
+	feed      executor.Feed
+	metrics   *metrics
+	janitor   *janitor
+	scratches *scratches
+	syncer    *syncer
+	closed    chan struct{}  // by Close
+	wg        sync.WaitGroup // of all goroutines
 
 	// writing is held while a visible record changes and the change is handed to
 	// the store, so that the changes of a record reach the store in their order.
@@ -78,11 +78,12 @@ type Executor struct {
 
 // job is a record in memory, without body and attributes.
 type job struct {
-	saved record.Saved
-	fresh bool          // its first Create is not durable yet: nobody sees it
-	busy  chan struct{} // not nil: an attempt is being created; closed after
-	timer *time.Timer   // not nil: waits for its next attempt
-	gone  chan struct{} // closed when a job that is being deleted is gone
+	saved   record.Saved
+	fresh   bool          // its first Create is not durable yet: nobody sees it
+	busy    chan struct{} // not nil: an attempt is being created; closed after
+	timer   *time.Timer   // not nil: waits for its next attempt
+	scratch *scratch      // of the running attempt
+	gone    chan struct{} // closed when a job that is being deleted is gone
 }
 
 func (j *job) runID() supervisor.RunID {
@@ -107,9 +108,8 @@ func Open(ctx context.Context, o Options) (*Executor, error) {
 	}
 	e := &Executor{
 		dir: dir, log: o.Logger, store: record.NewStore(o.DB),
-		noAttributes: filepath.Join(dir, "no-attributes.json"), inherited: inheritedEnv(),
-		metrics: newMetrics(o.Registerer),
-		jobs:    make(map[string]*job), running: make(map[supervisor.RunID]*job),
+		inherited: inheritedEnv(), metrics: newMetrics(o.Registerer),
+		jobs: make(map[string]*job), running: make(map[supervisor.RunID]*job),
 		templates: make(map[string]*template), bySpec: make(map[*v1alpha1.QueueJobSpec]*template),
 		unsaved: make(map[string]struct{}),
 		tails:   make(map[supervisor.RunID]*tail), changed: make(chan struct{}), closed: make(chan struct{}),
@@ -124,6 +124,8 @@ func Open(ctx context.Context, o Options) (*Executor, error) {
 		return nil, err
 	}
 	e.janitor = newJanitor(e.log)
+	e.scratches = newScratches(filepath.Join(dir, "scratch"), e.janitor)
+	go e.janitor.run(e.scratches)
 	e.syncer = newSyncer(e.store, e.log)
 	e.claim()
 	if err := e.takeOver(ctx, true); err != nil {
@@ -139,9 +141,6 @@ func (e *Executor) prepareDir() error {
 		if err := os.MkdirAll(filepath.Join(e.dir, sub), 0o700); err != nil {
 			return fmt.Errorf("open job directory: %w", err)
 		}
-	}
-	if err := os.WriteFile(e.noAttributes, []byte("{}"), 0o400); err != nil && !errors.Is(err, os.ErrPermission) {
-		return fmt.Errorf("open job directory: %w", err)
 	}
 	return nil
 }
@@ -324,6 +323,7 @@ func (e *Executor) Close() error {
 	close(e.closed)
 	e.mu.Unlock()
 	e.wg.Wait()
+	e.scratches.close()
 	e.janitor.close()
 	return e.syncer.close()
 }

@@ -1,8 +1,6 @@
 package process_test
 
 import (
-	"context"
-	"fmt"
 	"io"
 	"log/slog"
 	"path/filepath"
@@ -126,51 +124,4 @@ func TestAJobRunsItsCommandAndKeepsTheOutput(t *testing.T) {
 	if got, want := r.logs("a", executor.LogOptions{}), "body of a to stderr\n"; got != want {
 		t.Fatalf("output %q, want %q", got, want)
 	}
-}
-
-func BenchmarkNoOpJobs(b *testing.B) {
-	dir := b.TempDir()
-	db, err := store.Open(dir, store.Options{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer db.Close()
-	e, err := process.Open(b.Context(), process.Options{DB: db, Dir: filepath.Join(dir, "jobs")})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer e.Close()
-	s := spec("true")
-	room := make(chan struct{}, 32)
-	done := make(chan struct{})
-	ended := make(chan struct{}, 1024)
-	ctx, cancel := context.WithCancel(b.Context())
-	ready := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = e.Watch(ctx, "", func() { close(ready) }, func(ev executor.Event) {
-			if ev.Record.State.Finished() {
-				<-room
-				ended <- struct{}{}
-			}
-		})
-	}()
-	<-ready
-	b.ResetTimer()
-	go func() {
-		for i := range b.N {
-			room <- struct{}{}
-			go func() {
-				if _, err := e.Create(ctx, newJob(fmt.Sprintf("job-%d", i), s)); err != nil {
-					b.Error(err)
-				}
-			}()
-		}
-	}()
-	for range b.N {
-		<-ended
-	}
-	b.StopTimer()
-	cancel()
-	<-done
 }

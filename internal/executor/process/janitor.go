@@ -4,7 +4,6 @@ import (
 	"errors"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -14,63 +13,85 @@ import (
 	"github.com/queuemill/queuemill/internal/record"
 )
 
-// janitor removes files and scratch directories in a goroutine of its own: what
-// a job left behind may take long.
+// janitor takes care of what attempts leave behind, in a goroutine of its own:
+// there may be much of it.
 type janitor struct {
 	log  *slog.Logger
 	wake chan struct{} // capacity 1
 	done chan struct{}
 
 	mu     sync.Mutex
-	paths  []string
+	paths  []string   // to be removed
+	used   []*scratch // to be given back
 	closed bool
 }
 
 func newJanitor(log *slog.Logger) *janitor {
-	j := &janitor{log: log, wake: make(chan struct{}, 1), done: make(chan struct{})}
-	go j.run()
-	return j
+	return &janitor{log: log, wake: make(chan struct{}, 1), done: make(chan struct{})}
 }
 
-// remove asks for a file or scratch directory to be removed; one that is not
-// there is fine.
+// remove asks for a file or directory to be removed; one that is not there is
+// fine.
 func (j *janitor) remove(path string) {
 	j.mu.Lock()
 	j.paths = append(j.paths, path)
 	j.mu.Unlock()
+	j.poke()
+}
+
+// put asks for a scratch directory to be given back; nil is none.
+func (j *janitor) put(s *scratch) {
+	if s == nil {
+		return
+	}
+	j.mu.Lock()
+	j.used = append(j.used, s)
+	j.mu.Unlock()
+	j.poke()
+}
+
+func (j *janitor) poke() {
 	select {
 	case j.wake <- struct{}{}:
 	default:
 	}
 }
 
-// close waits until all that was asked for is removed.
+// close waits until all that was asked for is done.
 func (j *janitor) close() {
 	j.mu.Lock()
 	j.closed = true
 	j.mu.Unlock()
-	select {
-	case j.wake <- struct{}{}:
-	default:
-	}
+	j.poke()
 	<-j.done
 }
 
-func (j *janitor) run() {
+func (j *janitor) run(p *scratches) {
 	defer close(j.done)
 	for range j.wake {
 		j.mu.Lock()
-		paths, closed := j.paths, j.closed
-		j.paths = nil
+		paths, used, closed := j.paths, j.used, j.closed
+		j.paths, j.used = nil, nil
 		j.mu.Unlock()
-		for _, path := range paths {
-			if err := removePath(path); err != nil {
-				j.log.Error("what a job left can't be removed", "error", err)
-			}
+		for _, s := range used {
+			j.tell(p.put(s))
 		}
-		if closed {
+		for _, path := range paths {
+			j.tell(removePath(path))
+		}
+		if closed && len(paths)+len(used) == 0 {
 			return
 		}
+		if closed {
+			j.poke() // what was given back is free now, and to be removed
+			p.close()
+		}
+	}
+}
+
+func (j *janitor) tell(err error) {
+	if err != nil {
+		j.log.Error("what a job left can't be removed", "error", err)
 	}
 }
 
@@ -81,7 +102,7 @@ func removePath(path string) error {
 		}
 		return nil
 	}
-	return removeScratch(filepath.Clean(path))
+	return removeScratch(path)
 }
 
 // syncDelay is how long the end of an attempt may lag a power cut.

@@ -149,7 +149,8 @@ func (e *Executor) reconcile(h *supervisor.History) error {
 			e.removed(j, b)
 		}
 		delete(e.running, id)
-		e.janitor.remove(e.scratchDir(id))
+		e.janitor.put(j.scratch)
+		j.scratch = nil
 	}
 	close(e.changed)
 	e.changed = make(chan struct{})
@@ -304,7 +305,7 @@ func (e *Executor) removeLeftovers() {
 		}
 		for _, entry := range entries {
 			uid, _, _ := strings.Cut(entry.Name(), "-")
-			if sub == "scratch" || !known[uid] {
+			if sub == "scratch" && uid != e.scratches.session || sub == "logs" && !known[uid] {
 				e.janitor.remove(filepath.Join(e.dir, sub, entry.Name()))
 			}
 		}

@@ -45,7 +45,7 @@ func Main() {
 	syscall.CloseOnExec(lockFD)
 	if err := run(connFD); err != nil {
 		fmt.Fprintln(os.Stderr, "queuemill supervisor:", err)
-		os.Exit(1)
+		syscall.Exit(1)
 	}
-	os.Exit(0)
+	syscall.Exit(0) // at once: nothing is buffered
 }

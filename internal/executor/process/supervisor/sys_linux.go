@@ -13,6 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// EndsDescendants: no process of a run is left once its end is told.
+const EndsDescendants = true
+
 // becomeSubreaper makes orphans of any depth this process's children.
 func becomeSubreaper() error {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {

@@ -13,6 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// EndsDescendants: a process that left its run's group may be left when the
+// run's end is told.
+const EndsDescendants = false
+
 // becomeSubreaper does nothing: there are no subreapers here.
 func becomeSubreaper() error { return nil }
 
