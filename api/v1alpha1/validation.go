@@ -86,7 +86,7 @@ func validateQueue(q *QueueSource, at *field.Path) field.ErrorList {
 
 var (
 	queueName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,80}$`)
-	region    = regexp.MustCompile(`^[a-z]{2,}(-[a-z]+)+-[0-9]+$`)
+	region    = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`) // servers that speak the protocol have names of their own
 	roleARN   = regexp.MustCompile(`^arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]+$`)
 )
 
