@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -51,6 +52,11 @@ type Broker struct {
 	queues    map[queueName]*Queue
 	byID      map[uint32]*Queue
 	deleted   map[queueName]instant // names deleted within the last 60 s
+	moves     map[uint64]*mover     // move tasks, also ended ones
+
+	ctx    context.Context // ends with Close
+	stop   context.CancelFunc
+	moving sync.WaitGroup // tasks that run
 }
 
 type queueName struct{ region, name string }
@@ -75,7 +81,9 @@ func Open(db *store.DB, o Options) (*Broker, error) {
 		queues:    map[queueName]*Queue{},
 		byID:      map[uint32]*Queue{},
 		deleted:   map[queueName]instant{},
+		moves:     map[uint64]*mover{},
 	}
+	b.ctx, b.stop = context.WithCancel(context.Background())
 	if err := b.load(); err != nil {
 		return nil, fmt.Errorf("read queues: %w", err)
 	}
@@ -98,6 +106,8 @@ func (b *Broker) Close() error {
 		queues = append(queues, q)
 	}
 	b.mu.Unlock()
+	b.stop()
+	b.moving.Wait()
 	for _, q := range queues {
 		q.shut(ErrClosed)
 	}
@@ -150,14 +160,34 @@ func (b *Broker) Queues(region, prefix string) []*Queue {
 // QueueByARN finds a queue by its ARN. CodeQueueDoesNotExist,
 // CodeInvalidParameterValue when it is no ARN of a queue.
 func (b *Broker) QueueByARN(arn string) (*Queue, error) {
-	part := strings.Split(arn, ":")
-	if len(part) != 6 || part[0] != "arn" || part[2] != "sqs" || part[3] == "" {
+	n, account, ok := parseARN(arn)
+	if !ok {
 		return nil, errorf(CodeInvalidParameterValue, "Value %s for parameter ResourceArn is invalid. Reason: it is not the ARN of a queue.", arn)
 	}
-	if part[4] != b.o.Account {
+	if account != b.o.Account {
 		return nil, errNoQueue()
 	}
-	return b.Queue(part[3], part[5])
+	return b.Queue(n.region, n.name)
+}
+
+func parseARN(arn string) (n queueName, account string, ok bool) {
+	part := strings.Split(arn, ":")
+	if len(part) != 6 || part[0] != "arn" || part[2] != "sqs" || part[3] == "" {
+		return n, "", false
+	}
+	return queueName{part[3], part[5]}, part[4], true
+}
+
+// lookup finds the queue of an ARN for the broker's own work, which goes on
+// while it closes; nil: there is none.
+func (b *Broker) lookup(arn string) *Queue {
+	n, account, ok := parseARN(arn)
+	if !ok || account != b.o.Account {
+		return nil
+	}
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.queues[n]
 }
 
 // queueByID finds a queue by the number it has in the store; nil: deleted.

@@ -61,15 +61,8 @@ func (q *Queue) settleAside(r ref, gone bool) {
 	q.index.setState(r, ready)
 }
 
-// deadMove is a move of messages into a dead-letter queue, as far as the target
-// is concerned: an operation under way there.
-type deadMove struct {
-	target *Queue
-	in     []sending
-}
-
 // beginMove puts the moves of dead into batch. nil: the target takes nothing now.
-func (q *Queue) beginMove(batch *pebble.Batch, dead []takenSlot) (*deadMove, error) {
+func (q *Queue) beginMove(batch *pebble.Batch, dead []takenSlot) (*arrival, error) {
 	if len(dead) == 0 {
 		return nil, nil
 	}
@@ -79,55 +72,26 @@ func (q *Queue) beginMove(batch *pebble.Batch, dead []takenSlot) (*deadMove, err
 	if target == nil {
 		return nil, nil
 	}
-	m := &deadMove{target: target, in: make([]sending, len(dead))}
+	in := make([]sending, len(dead))
 	for i := range dead {
 		c, err := q.read(dead[i].seq)
 		if err != nil {
 			return nil, err
 		}
 		c.source = q.ARN()
-		m.in[i].content = *c
-	}
-	if err := q.b.reserve(); err != nil {
-		return nil, err
-	}
-	if !target.tryBegin() {
-		return nil, nil
-	}
-	now := q.b.clock.moment()
-	for i := range m.in {
-		s := &m.in[i]
-		// On a FIFO queue the retention period begins anew.
-		if s.sent = dead[i].sent; target.fifo {
-			s.sent = now.at
+		// The retention period goes on, on a FIFO queue it begins anew.
+		in[i] = sending{content: *c, sent: dead[i].sent}
+		if target.fifo {
+			in[i].sent = q.b.clock.now()
 		}
-		target.enlist(s)
 	}
-	target.mu.Unlock()
-	for i := range m.in {
-		s := &m.in[i]
-		target.putNew(batch, s, now.wall(s.sent), now.wallMs)
-		q.dropMessage(batch, dead[i].seq)
-	}
-	return m, nil
-}
-
-// end lets the moved messages be received from the target, or takes them out.
-func (m *deadMove) end(err error) {
-	q := m.target
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	defer q.end()
-	now := q.b.clock.moment()
-	for i := range m.in {
-		if err != nil {
-			q.index.remove(m.in[i].ref)
-			continue
+	a, err := q.b.beginArrival(batch, target, in)
+	if a != nil {
+		for i := range dead {
+			q.dropMessage(batch, dead[i].seq)
 		}
-		q.index.admit(m.in[i].ref, now.at, now.at)
 	}
-	q.serve(now)
-	q.armSweep(now.at)
+	return a, err
 }
 
 // tryBegin is begin that does not wait: with one queue's operation under way,
@@ -147,11 +111,7 @@ func (q *Queue) deadLetterQueue() *Queue {
 	if q.set.deadLetterARN == "" {
 		return nil
 	}
-	target, err := q.b.QueueByARN(q.set.deadLetterARN)
-	if err != nil || target == q {
-		return nil
-	}
-	return target
+	return q.b.lookup(q.set.deadLetterARN)
 }
 
 // DeadLetterSources are the queues whose dead letters come here.

@@ -249,12 +249,15 @@ func (x *index) oldest() (instant, bool) {
 	return oldest, oldest != math.MaxInt64
 }
 
-// upcoming are up to n messages that are ready, about in order of receiving.
-func (x *index) upcoming(n int) []ref {
+// upcoming are up to n messages that are ready and have a number up to last,
+// about in order of receiving.
+func (x *index) upcoming(n int, last uint64) []ref {
 	var found []ref
 	walk := func(r ref) {
 		for ; r != 0 && len(found) < n && x.at(r).state == ready; r = x.at(r).next {
-			found = append(found, r)
+			if x.at(r).seq <= last {
+				found = append(found, r)
+			}
 		}
 	}
 	walk(x.returned.head)

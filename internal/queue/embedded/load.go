@@ -31,7 +31,10 @@ func (b *Broker) load() error {
 			return fmt.Errorf("queue %s: %w", q.name, err)
 		}
 	}
-	return nil
+	if err := b.loadMoves(); err != nil {
+		return err
+	}
+	return b.resumeMoves()
 }
 
 // scan calls fn for each key and value in [from, to); both are lent.

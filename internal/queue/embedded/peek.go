@@ -1,5 +1,7 @@
 package embedded
 
+import "math"
+
 // Peek shows up to n messages that could be received now, in about the order in
 // which they would be, without receiving them.
 func (q *Queue) Peek(n int) []*Message {
@@ -10,7 +12,7 @@ func (q *Queue) Peek(n int) []*Message {
 	}
 	q.index.advance(q.b.clock.now())
 	var found []slot
-	for _, r := range q.index.upcoming(n) {
+	for _, r := range q.index.upcoming(n, math.MaxUint64) {
 		found = append(found, *q.index.at(r))
 	}
 	q.mu.Unlock()

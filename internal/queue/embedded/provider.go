@@ -105,7 +105,8 @@ func (p *provider) Peek(_ context.Context, n int) ([]queue.Message, error) {
 func (p *provider) PeekCounts() bool { return false }
 
 func (p *provider) Redrive(ctx context.Context, limit int) (int, error) {
-	return 0, errorf(CodeUnsupportedOperation, "Message move tasks are not supported.")
+	moved, err := p.q.redrive(ctx, limit)
+	return moved, seamError(err)
 }
 
 func (p *provider) Settings(context.Context) (queue.Settings, error) {
