@@ -129,22 +129,19 @@ func (d *delivery) place(i int) outcome {
 	}
 }
 
-// try looks and creates until the item is placed, or an error says that now is
-// not the time.
+// try creates until the item is placed, or an error says that now is not the
+// time. With look it finds the highest attempt first, live, and creates that one:
+// the answer says what there is, and whether it is being deleted.
 func (d *delivery) try(i int, job *executor.Job, look bool) (outcome, error) {
 	r := d.r
-	var found *record.Record
 	if look {
 		rec, err := r.executor.Get(r.work, job.Name)
-		switch {
-		case err == nil:
-			found = &rec
-		case errors.Is(err, executor.ErrTerminating):
-			return left, nil
-		case !errors.Is(err, executor.ErrNotFound):
+		if err != nil && !errors.Is(err, executor.ErrNotFound) {
 			return pending, fmt.Errorf("look at job %s: %w", job.Name, err)
 		}
+		job.Attempt = max(1, rec.LastAttempt())
 	}
+	var found *record.Record
 	for r.ctx.Err() == nil {
 		if found != nil {
 			o, again, err := d.judge(i, job, found)

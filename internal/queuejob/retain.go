@@ -65,10 +65,15 @@ func (r *Runner) retainSucceeded(name string, e *entry) {
 	r.retainAcked(e)
 }
 
-// retainAcked wakes retain when e may be removed now or later and nothing else
-// wakes it; r.mu is held.
+// retainAcked wakes retain when e is to be removed before it looks again by
+// itself; r.mu is held.
 func (r *Runner) retainAcked(e *entry) {
-	if r.ready && r.retainAt.IsZero() && e.retained && r.view.counts[record.Succeeded] > r.config.Load().succeededLimit {
+	c := r.config.Load()
+	if !r.ready || !e.retained || r.view.counts[record.Succeeded] <= c.succeededLimit {
+		return
+	}
+	at := e.removable(c.window)
+	if !at.IsZero() && (r.retainAt.IsZero() || at.Before(r.retainAt)) {
 		r.wakeRetain.poke()
 	}
 }

@@ -22,10 +22,11 @@ import (
 
 // world is one QueueJob between a fake queue and a fake executor.
 type world struct {
-	t     *testing.T
-	queue *queuetest.Fake
-	exec  *executortest.Fake
-	qj    *v1alpha1.QueueJob
+	t           *testing.T
+	queue       *queuetest.Fake
+	deadLetters *queuetest.Fake
+	exec        *executortest.Fake
+	qj          *v1alpha1.QueueJob
 
 	// What the Runner sees; the fakes unless a test puts something between.
 	via struct {
@@ -62,6 +63,7 @@ func newWorld(t *testing.T, o queuetest.Options, set func(*v1alpha1.QueueJobSpec
 		o.DeadLetters = queuetest.NewFake(queuetest.Options{Name: "dead"})
 	}
 	w := &world{t: t, queue: queuetest.NewFake(o), exec: executortest.NewFake(), qj: manifest(set)}
+	w.deadLetters = o.DeadLetters
 	w.via.queue, w.via.exec = w.queue, w.exec
 	return w
 }
@@ -212,3 +214,39 @@ func (w *world) wantCondition(kind, want string) {
 func queueOptions() queuetest.Options { return queuetest.Options{} }
 
 func onSuccess(s *v1alpha1.QueueJobSpec) { s.Ack = v1alpha1.AckOnSuccess }
+
+func dedup(s *v1alpha1.QueueJobSpec) { s.Message.DeduplicationField = "id" }
+
+func duration(d time.Duration) *metav1.Duration { return &metav1.Duration{Duration: d} }
+
+// limited is a queue that lets no receive hold a message beyond 12 h, as SQS.
+type limited struct {
+	*queuetest.Fake
+	mu       sync.Mutex
+	received map[queue.Receipt]time.Time
+}
+
+func (l *limited) Receive(ctx context.Context, o queue.ReceiveOptions) ([]queue.Message, error) {
+	got, err := l.Fake.Receive(ctx, o)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, m := range got {
+		l.received[m.Receipt] = time.Now()
+	}
+	return got, err
+}
+
+func (l *limited) Extend(ctx context.Context, extensions []queue.Extension) []error {
+	errs := make([]error, len(extensions))
+	for i, x := range extensions {
+		l.mu.Lock()
+		held := time.Since(l.received[x.Receipt])
+		l.mu.Unlock()
+		if held+x.Visibility > 12*time.Hour {
+			errs[i] = fmt.Errorf("total visibility timeout is beyond the limit: %w", queue.ErrInvalid)
+			continue
+		}
+		errs[i] = l.Fake.Extend(ctx, extensions[i:i+1])[0]
+	}
+	return errs
+}
