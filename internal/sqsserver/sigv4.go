@@ -122,10 +122,13 @@ func parseHeader(r *http.Request, header string) (signature, error) {
 			sig.value = val
 		}
 	}
-	for name, val := range map[string]string{"Credential": scope, "SignedHeaders": strings.Join(sig.signed, ";"), "Signature": sig.value} {
-		if val == "" {
-			return sig, incomplete("Authorization header requires '%s' parameter.", name)
-		}
+	switch "" {
+	case scope:
+		return sig, incomplete("Authorization header requires 'Credential' parameter.")
+	case strings.Join(sig.signed, ""):
+		return sig, incomplete("Authorization header requires 'SignedHeaders' parameter.")
+	case sig.value:
+		return sig, incomplete("Authorization header requires 'Signature' parameter.")
 	}
 	sig.stamp = r.Header.Get("X-Amz-Date")
 	sig.token = r.Header.Get("X-Amz-Security-Token")
