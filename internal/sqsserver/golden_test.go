@@ -23,7 +23,7 @@ var update = flag.Bool("update", false, "write the answers into testdata/golden"
 //
 //	# a comment
 //	> POST / SendMessage          method, path, and in the JSON protocol the action
-//	{"QueueUrl": ...}             the body; in Query a parameter a line, encoded here
+//	{"QueueUrl": ...}             the body; in Query a parameter a line, encoded by the test
 //	< 400 QueueAlreadyExists;Sender   status and the x-amzn-query-error header
 //	{"__type": ...}               the body
 //
@@ -111,6 +111,9 @@ func (k *talk) answer(t *testing.T, request, body string) string {
 	return strings.TrimSpace(status) + "\n" + mask(text) + "\n"
 }
 
+// controls are the characters that a golden file spells out.
+var controls = strings.NewReplacer(`\u0000`, "\x00", `\u0001`, "\x01")
+
 func (k *talk) request(t *testing.T, request, body string) *http.Request {
 	t.Helper()
 	fields := strings.Fields(request)
@@ -122,7 +125,7 @@ func (k *talk) request(t *testing.T, request, body string) *http.Request {
 	}
 	var form []string
 	for line := range strings.SplitSeq(body, "\n") {
-		name, val, _ := strings.Cut(line, "=")
+		name, val, _ := strings.Cut(controls.Replace(line), "=")
 		if line != "" {
 			form = append(form, url.QueryEscape(name)+"="+url.QueryEscape(val))
 		}
@@ -143,6 +146,7 @@ var (
 		with    string
 	}{
 		{receiptPattern, "${1}<receipt>"},
+		{regexp.MustCompile(`Value [^ ]{20,} for parameter ReceiptHandle`), "Value <receipt> for parameter ReceiptHandle"},
 		{taskPattern, "${1}<task>"},
 		{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`), "<uuid>"},
 		{regexp.MustCompile(`\b[0-9]{20}\b`), "<sequence>"},
