@@ -125,9 +125,9 @@ func syntaxError(file string, p part, err error) *Error {
 // firstBroken is the line with which a text stops being YAML. The library often
 // names the line where the block or list around it began.
 func firstBroken(text string) int {
-	const most = 500 // lines for which it is looked for, a parse each
+	const mostLines, mostBytes = 500, 64 << 10 // up to which it is looked for, a parse a line
 	lines := strings.SplitAfter(text, "\n")
-	if len(lines) > most {
+	if len(lines) > mostLines || len(text) > mostBytes {
 		return 0
 	}
 	for n := len(lines) - 1; n > 0; n-- {

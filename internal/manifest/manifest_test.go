@@ -193,3 +193,41 @@ func TestCommentsKeepTheTemplateHash(t *testing.T) {
 		t.Error("another command has the same hash")
 	}
 }
+
+// Whatever a file holds, there are objects or errors with a place, never both
+// and never neither.
+func FuzzParse(f *testing.F) {
+	for _, pattern := range []string{"testdata/bad/*", "testdata/good/*"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			f.Fatal(err)
+		}
+		for _, file := range files {
+			data, err := os.ReadFile(file)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(data)
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		objects, _, err := Parse("x", data)
+		if (len(objects) == 0) == (err == nil) {
+			t.Fatalf("%d objects and error %v", len(objects), err)
+		}
+		lines := 1 + strings.Count(string(data), "\n")
+		if joined, ok := err.(interface{ Unwrap() []error }); ok {
+			for _, one := range joined.Unwrap() {
+				if e := one.(*Error); e.Line > lines || e.Line < 0 || e.Msg == "" {
+					t.Errorf("%+v of %d lines", e, lines)
+				}
+			}
+		}
+		for _, o := range objects {
+			if o.Line < 1 || o.Line > lines || len(o.QueueJob.Validate()) > 0 {
+				t.Errorf("line %d of %d: %v", o.Line, lines, o.QueueJob.Validate())
+			}
+			o.QueueJob.Warnings()
+		}
+	})
+}
