@@ -1,0 +1,47 @@
+package crash
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"testing"
+
+	"github.com/queuemill/queuemill/test/mill"
+)
+
+var (
+	kills    = flag.Int("kills", 200, "how often queuemill is killed")
+	messages = flag.Int("messages", 10_000, "how many messages there are")
+	seed     = flag.Uint64("seed", 0, "of everything random; 0: a new one, which is printed")
+)
+
+// The programs under test: queuemill under the race detector, and the job.
+var binary, job string
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if *seed == 0 {
+		*seed = rand.Uint64()
+	}
+	os.Exit(withPrograms(m))
+}
+
+func withPrograms(m *testing.M) int {
+	bin, err := os.MkdirTemp("", "queuemill-crash-")
+	if err == nil {
+		defer os.RemoveAll(bin)
+		err = os.Chmod(bin, 0o755) // one test runs them as another user
+	}
+	if err == nil {
+		binary, err = mill.Build(bin, "./cmd/queuemill", true)
+	}
+	if err == nil {
+		job, err = mill.Build(bin, "./test/crash/job", false)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return m.Run()
+}
