@@ -197,6 +197,9 @@ func (r *runners) tell(e queuejob.Event) {
 	if e.Warning {
 		level = slog.LevelWarn
 	}
+	if e.Reason == queuejob.EventInvalid {
+		level = slog.LevelDebug // it quotes what the message says
+	}
 	attrs := []any{keyQueueJob, e.QueueJob, "reason", string(e.Reason)}
 	if e.Job != "" {
 		attrs = append(attrs, "job", e.Job)
