@@ -197,14 +197,15 @@ func (r *runners) tell(e queuejob.Event) {
 	if e.Warning {
 		level = slog.LevelWarn
 	}
-	if e.Reason == queuejob.EventInvalid {
-		level = slog.LevelDebug // it quotes what the message says
+	text := e.Message
+	if e.Reason == queuejob.EventInvalid { // its own text quotes the message
+		text = "a message is invalid; describe says why"
 	}
 	attrs := []any{keyQueueJob, e.QueueJob, "reason", string(e.Reason)}
 	if e.Job != "" {
 		attrs = append(attrs, "job", e.Job)
 	}
-	r.log.Log(r.ctx, level, e.Message, attrs...)
+	r.log.Log(r.ctx, level, text, attrs...)
 }
 
 const keyQueueJob = "queuejob"
