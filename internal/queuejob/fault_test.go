@@ -28,7 +28,7 @@ func TestQueueUnreachableLeavesJobsAloneAndSaysSo(t *testing.T) {
 		{queuetest.Hostility{Throttle: 1}, "Throttled"},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
-			inWorld(t, func(s *v1alpha1.QueueJobSpec) { s.MaxActive = 2 }, func(w *world) {
+			inWorld(t, func(s *v1alpha1.QueueJobSpec) { s.MaxActive = 2 }, func(t *testing.T, w *world) {
 				w.send("a")
 				w.pass(time.Second)
 				w.send("b", "c")
@@ -111,7 +111,7 @@ func TestExecutorUnavailableStopsReceivingAndKeepsWhatIsInHand(t *testing.T) {
 	for _, ack := range []v1alpha1.AckMode{v1alpha1.AckOnCreate, v1alpha1.AckOnSuccess} {
 		for _, cause := range []error{executor.ErrUnavailable, errors.New("never heard of")} {
 			t.Run(fmt.Sprint(ack, " ", cause), func(t *testing.T) {
-				inWorldOf(t, queuetest.Options{MaxReceiveCount: 1}, func(s *v1alpha1.QueueJobSpec) { s.Ack = ack }, func(w *world) {
+				inWorldOf(t, queuetest.Options{MaxReceiveCount: 1}, func(s *v1alpha1.QueueJobSpec) { s.Ack = ack }, func(t *testing.T, w *world) {
 					w.exec.FailCreate(cause)
 					w.send("a")
 					w.send("b")
@@ -133,7 +133,7 @@ func TestExecutorUnavailableStopsReceivingAndKeepsWhatIsInHand(t *testing.T) {
 }
 
 func TestLostAnswerOfCreateStartsNothingTwice(t *testing.T) {
-	inWorld(t, nil, func(w *world) {
+	inWorld(t, nil, func(t *testing.T, w *world) {
 		var lost atomic.Int32
 		w.exec.AfterCreate(func(executor.Job) error {
 			if lost.Add(1) <= 2 {
@@ -155,7 +155,7 @@ func TestUnreadableMessageBecomesAnInvalidRecordAndTheQueueGoesOn(t *testing.T) 
 			s.Ack = ack
 			s.MaxActive = 1
 			s.Message.Env = []v1alpha1.FieldEnv{{Name: "TARGET", FieldPath: "target"}}
-		}, func(w *world) {
+		}, func(t *testing.T, w *world) {
 			w.send("{", "{}", `{"target":"a\u0000b"}`, `{"target":"x"}`)
 			w.pass(time.Second)
 			w.wantStates("1 Running, 3 Invalid")
@@ -174,7 +174,7 @@ func TestUnreadableMessageBecomesAnInvalidRecordAndTheQueueGoesOn(t *testing.T) 
 }
 
 func TestExpiredReceiptIsAdoptedOnRedelivery(t *testing.T) {
-	inWorld(t, onSuccess, func(w *world) {
+	inWorld(t, onSuccess, func(t *testing.T, w *world) {
 		id := w.send("a")[0]
 		w.queue.Expire(id)
 		w.pass(time.Minute)
@@ -187,7 +187,7 @@ func TestExpiredReceiptIsAdoptedOnRedelivery(t *testing.T) {
 }
 
 func TestLeaseLostWhileNothingIsReceivedIsCountedAndAdoptedLater(t *testing.T) {
-	inWorld(t, onSuccess, func(w *world) {
+	inWorld(t, onSuccess, func(t *testing.T, w *world) {
 		id := w.send("a")[0]
 		w.runner.Suspend(true)
 		w.pass(time.Second)
@@ -208,7 +208,7 @@ func TestLeaseLostWhileNothingIsReceivedIsCountedAndAdoptedLater(t *testing.T) {
 
 func TestDuplicateDeliveryAfterTheDeleteIsRecognised(t *testing.T) {
 	for _, ack := range []v1alpha1.AckMode{v1alpha1.AckOnCreate, v1alpha1.AckOnSuccess} {
-		inWorld(t, func(s *v1alpha1.QueueJobSpec) { s.Ack = ack }, func(w *world) {
+		inWorld(t, func(s *v1alpha1.QueueJobSpec) { s.Ack = ack }, func(t *testing.T, w *world) {
 			w.send("a")
 			m := w.queue.Messages()
 			if len(m) == 0 { // OnCreate deletes within the batcher's linger
@@ -225,7 +225,7 @@ func TestDuplicateDeliveryAfterTheDeleteIsRecognised(t *testing.T) {
 }
 
 func TestTwinOfAnotherMessageIsAcknowledgedAndTold(t *testing.T) {
-	inWorld(t, dedup, func(w *world) {
+	inWorld(t, dedup, func(t *testing.T, w *world) {
 		w.send(`{"id":"1"}`, `{"id":"1"}`)
 		w.pass(time.Second)
 		w.wantStates("1 Running")
@@ -237,7 +237,7 @@ func TestTwinOfAnotherMessageIsAcknowledgedAndTold(t *testing.T) {
 }
 
 func TestSameKeyWithAnotherBodyIsInvalid(t *testing.T) {
-	inWorld(t, dedup, func(w *world) {
+	inWorld(t, dedup, func(t *testing.T, w *world) {
 		w.send(`{"id":"1","n":1}`)
 		ids := w.send(`{"id":"1","n":2}`)
 		w.pass(time.Second)
@@ -252,7 +252,7 @@ func TestSameKeyWithAnotherBodyIsInvalid(t *testing.T) {
 
 func TestJobDeletedWhileItRuns(t *testing.T) {
 	t.Run("OnCreate: gone, as asked", func(t *testing.T) {
-		inWorld(t, nil, func(w *world) {
+		inWorld(t, nil, func(t *testing.T, w *world) {
 			w.send("a")
 			w.pass(time.Second)
 			w.deleteJob()
@@ -265,7 +265,7 @@ func TestJobDeletedWhileItRuns(t *testing.T) {
 		})
 	})
 	t.Run("OnSuccess: the message comes back", func(t *testing.T) {
-		inWorld(t, onSuccess, func(w *world) {
+		inWorld(t, onSuccess, func(t *testing.T, w *world) {
 			w.send("a")
 			w.pass(time.Second)
 			w.deleteJob()
@@ -289,7 +289,7 @@ func (w *world) deleteJob() {
 
 func TestRecordBeingDeletedLeavesTheMessageToItsRedelivery(t *testing.T) {
 	for _, ack := range []v1alpha1.AckMode{v1alpha1.AckOnCreate, v1alpha1.AckOnSuccess} {
-		inWorld(t, func(s *v1alpha1.QueueJobSpec) { s.Ack = ack }, func(w *world) {
+		inWorld(t, func(s *v1alpha1.QueueJobSpec) { s.Ack = ack }, func(t *testing.T, w *world) {
 			w.send("a")
 			m := w.queue.Messages()[0]
 			w.finish(true)
@@ -311,7 +311,7 @@ func TestRecordBeingDeletedLeavesTheMessageToItsRedelivery(t *testing.T) {
 }
 
 func TestEditedManifestIsForNewMessages(t *testing.T) {
-	inWorld(t, nil, func(w *world) {
+	inWorld(t, nil, func(t *testing.T, w *world) {
 		w.send("a")
 		edited := manifest(func(s *v1alpha1.QueueJobSpec) { s.Process.Command = []string{"false"}; s.Ack = v1alpha1.AckOnSuccess })
 		if err := w.runner.Update(edited); err != nil {
@@ -332,7 +332,7 @@ func TestEditedManifestIsForNewMessages(t *testing.T) {
 }
 
 func TestMessageOfARunningJobNeverDiesAndAFailingOneDoes(t *testing.T) {
-	inWorldOf(t, queuetest.Options{MaxReceiveCount: 2}, onSuccess, func(w *world) {
+	inWorldOf(t, queuetest.Options{MaxReceiveCount: 2}, onSuccess, func(t *testing.T, w *world) {
 		w.send("a")
 		w.pass(11 * time.Hour)
 		w.finish(true)
@@ -380,4 +380,11 @@ func (w *world) dead() []queue.Message {
 		return nil
 	}
 	return w.deadLetters.Messages()
+}
+
+// forgetful is a queue whose deletes find every receipt invalid.
+type forgetful struct{ *queuetest.Fake }
+
+func (q *forgetful) Delete(_ context.Context, receipts []queue.Receipt) []error {
+	return allOf(len(receipts), queue.ErrReceiptInvalid)
 }

@@ -13,7 +13,7 @@ import (
 )
 
 func TestOnCreateDeletesMessageOnceItsJobExists(t *testing.T) {
-	inWorld(t, nil, func(w *world) {
+	inWorld(t, nil, func(t *testing.T, w *world) {
 		w.send("a", "b")
 		w.wantStates("2 Running")
 		w.pass(time.Second)
@@ -25,7 +25,7 @@ func TestOnCreateDeletesMessageOnceItsJobExists(t *testing.T) {
 }
 
 func TestOnSuccessHoldsMessageUntilItsJobSucceeds(t *testing.T) {
-	inWorld(t, onSuccess, func(w *world) {
+	inWorld(t, onSuccess, func(t *testing.T, w *world) {
 		w.send("a")
 		w.pass(time.Hour)
 		w.wantQueue(0, 1)
@@ -38,7 +38,7 @@ func TestOnSuccessHoldsMessageUntilItsJobSucceeds(t *testing.T) {
 }
 
 func TestOnSuccessFailedJobGivesMessageBackAndIsTriedAgain(t *testing.T) {
-	inWorld(t, onSuccess, func(w *world) {
+	inWorld(t, onSuccess, func(t *testing.T, w *world) {
 		w.send("a")
 		w.finish(false)
 		w.pass(time.Second)
@@ -58,7 +58,7 @@ func TestOnSuccessFailedJobGivesMessageBackAndIsTriedAgain(t *testing.T) {
 }
 
 func TestReceivesNoMoreThanThereIsRoomFor(t *testing.T) {
-	inWorld(t, func(s *v1alpha1.QueueJobSpec) { s.MaxActive = 13 }, func(w *world) {
+	inWorld(t, func(s *v1alpha1.QueueJobSpec) { s.MaxActive = 13 }, func(t *testing.T, w *world) {
 		w.send(bodies(30)...)
 		w.pass(time.Minute)
 		w.wantStates("13 Running")
@@ -73,7 +73,7 @@ func TestReceivesNoMoreThanThereIsRoomFor(t *testing.T) {
 }
 
 func TestRetryStartsNextAttemptStraightFromTheRecord(t *testing.T) {
-	inWorld(t, nil, func(w *world) {
+	inWorld(t, nil, func(t *testing.T, w *world) {
 		w.send("a")
 		w.finish(false)
 		name := w.exec.Names(record.Failed)[0]
@@ -94,7 +94,7 @@ func TestRetryStartsNextAttemptStraightFromTheRecord(t *testing.T) {
 }
 
 func TestRetryComesBeforeReceives(t *testing.T) {
-	inWorld(t, func(s *v1alpha1.QueueJobSpec) { s.MaxActive = 1 }, func(w *world) {
+	inWorld(t, func(s *v1alpha1.QueueJobSpec) { s.MaxActive = 1 }, func(t *testing.T, w *world) {
 		w.send("a")
 		w.finish(false) // the long poll begins anew
 		name := w.exec.Names(record.Failed)[0]
@@ -112,7 +112,7 @@ func TestRetryComesBeforeReceives(t *testing.T) {
 }
 
 func TestRetryOfWhatCannotBeRetriedSaysWhy(t *testing.T) {
-	inWorld(t, nil, func(w *world) {
+	inWorld(t, nil, func(t *testing.T, w *world) {
 		w.send("a")
 		name := w.exec.Names("")[0]
 		check := func(name string, want error) {
@@ -132,7 +132,7 @@ func TestRetryOfWhatCannotBeRetriedSaysWhy(t *testing.T) {
 
 func TestDrainLetsJobsFinishAndEnds(t *testing.T) {
 	for _, ack := range []v1alpha1.AckMode{v1alpha1.AckOnCreate, v1alpha1.AckOnSuccess} {
-		inWorld(t, func(s *v1alpha1.QueueJobSpec) { s.Ack = ack }, func(w *world) {
+		inWorld(t, func(s *v1alpha1.QueueJobSpec) { s.Ack = ack }, func(t *testing.T, w *world) {
 			w.send("a")
 			w.runner.StopReceiving()
 			w.send("b")
@@ -173,7 +173,7 @@ func TestHardStopGivesMessagesOfUnfinishedJobsBack(t *testing.T) {
 }
 
 func TestSuspendStopsReceivingAndLetsJobsRun(t *testing.T) {
-	inWorld(t, nil, func(w *world) {
+	inWorld(t, nil, func(t *testing.T, w *world) {
 		w.send("a")
 		w.runner.Suspend(true)
 		w.send("b")

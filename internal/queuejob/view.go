@@ -81,8 +81,7 @@ func (c *change) finished(attemptBefore int) bool {
 		(!c.before.Finished() || c.record.LastAttempt() > attemptBefore)
 }
 
-// take puts a name in hand; put takes one such hold back and returns the
-// message of its record, as far as known.
+// take puts a name in hand; put takes one such hold back.
 func (v *view) take(name string) *entry {
 	e := v.entries[name]
 	if e == nil {
@@ -94,11 +93,11 @@ func (v *view) take(name string) *entry {
 	return e
 }
 
-func (v *view) put(name string) (messageID string) {
+func (v *view) put(name string) *entry {
 	e := v.entries[name]
 	e.dispatches--
 	v.refresh(name, e)
-	return e.messageID
+	return e
 }
 
 // created notes the answer to a create: the name stays in hand until the watch

@@ -111,6 +111,7 @@ func (r *Runner) take(ev executor.Event) {
 		return
 	}
 	defer r.wakeReceive.poke()
+	r.noteFull()
 	if c.deleted {
 		r.deleted(&c)
 		r.settleOf(c.entry.messageID)
@@ -140,7 +141,9 @@ func (r *Runner) forget(before time.Time) {
 // handOver takes names out of hand; r.mu is held.
 func (r *Runner) handOver(names ...string) {
 	for _, name := range names {
-		r.settleOf(r.view.put(name))
+		e := r.view.put(name)
+		r.settleOf(e.messageID)
+		r.retainAcked(e)
 	}
 	r.wakeReceive.poke()
 }
@@ -186,13 +189,11 @@ func (r *Runner) finished(c *change) {
 			r.interruptReceive()
 		}
 	}
-	r.noteFull()
 }
 
 // deleted follows the end of a record; r.mu is held.
 func (r *Runner) deleted(c *change) {
 	if !c.entry.unfinished() {
-		r.noteFull()
 		return
 	}
 	r.breaker.trial = false

@@ -43,18 +43,18 @@ type world struct {
 }
 
 // inWorld runs f in a synctest bubble with the Runner of a manifest that set edits.
-func inWorld(t *testing.T, set func(*v1alpha1.QueueJobSpec), f func(w *world)) {
+func inWorld(t *testing.T, set func(*v1alpha1.QueueJobSpec), f func(t *testing.T, w *world)) {
 	t.Helper()
 	inWorldOf(t, queuetest.Options{}, set, f)
 }
 
-func inWorldOf(t *testing.T, o queuetest.Options, set func(*v1alpha1.QueueJobSpec), f func(w *world)) {
+func inWorldOf(t *testing.T, o queuetest.Options, set func(*v1alpha1.QueueJobSpec), f func(t *testing.T, w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, o, set)
 		w.start()
 		defer w.stop()
-		f(w)
+		f(t, w)
 	})
 }
 
