@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/queuemill/queuemill/internal/queue"
@@ -48,6 +49,9 @@ func seamMessages(got []*Message) []queue.Message {
 }
 
 func (p *provider) Delete(ctx context.Context, receipts []queue.Receipt) []error {
+	if err := ctx.Err(); err != nil {
+		return sameErrors(err, len(receipts))
+	}
 	handles := make([]string, len(receipts))
 	for i, r := range receipts {
 		handles[i] = string(r)
@@ -56,17 +60,14 @@ func (p *provider) Delete(ctx context.Context, receipts []queue.Receipt) []error
 }
 
 func (p *provider) Extend(ctx context.Context, extensions []queue.Extension) []error {
+	if err := ctx.Err(); err != nil {
+		return sameErrors(err, len(extensions))
+	}
 	changes := make([]VisibilityChange, len(extensions))
 	for i, e := range extensions {
 		changes[i] = VisibilityChange{Handle: string(e.Receipt), Timeout: e.Visibility}
 	}
-	errs := p.q.ChangeVisibility(ctx, changes)
-	for i, err := range errs {
-		if errors.Is(err, &Error{Code: CodeMessageNotInflight}) {
-			errs[i] = fmt.Errorf("%w: %w", queue.ErrReceiptInvalid, err)
-		}
-	}
-	return seamErrors(errs)
+	return seamErrors(p.q.ChangeVisibility(ctx, changes))
 }
 
 func (p *provider) Send(ctx context.Context, messages []queue.Outgoing) []queue.SendResult {
@@ -80,6 +81,12 @@ func (p *provider) Send(ctx context.Context, messages []queue.Outgoing) []queue.
 		}
 	}
 	out := make([]queue.SendResult, len(messages))
+	if err := ctx.Err(); err != nil {
+		for i := range out {
+			out[i].Err = err
+		}
+		return out
+	}
 	for i, r := range p.q.Send(ctx, entries) {
 		out[i] = queue.SendResult{ID: r.ID, Err: seamError(r.Err)}
 	}
@@ -136,10 +143,19 @@ func seamErrors(errs []error) []error {
 	return errs
 }
 
+// sameErrors answers n items of a call that is not made.
+func sameErrors(err error, n int) []error {
+	errs := make([]error, n)
+	for i := range errs {
+		errs[i] = err
+	}
+	return errs
+}
+
 // seamError wraps err into what package queue calls it.
 func seamError(err error) error {
 	var e *Error
-	if err == nil || !errors.As(err, &e) || errors.Is(err, queue.ErrReceiptInvalid) {
+	if err == nil || !errors.As(err, &e) {
 		return err
 	}
 	switch e.Code {
@@ -147,10 +163,13 @@ func seamError(err error) error {
 		return fmt.Errorf("%w: %w", queue.ErrNotFound, err)
 	case CodeOverLimit, CodeServiceUnavailable, CodePurgeQueueInProgress:
 		return fmt.Errorf("%w: %w", queue.ErrThrottled, err)
-	case CodeReceiptHandleIsInvalid:
+	case CodeReceiptHandleIsInvalid, CodeMessageNotInflight:
 		return fmt.Errorf("%w: %w", queue.ErrReceiptInvalid, err)
 	case CodeInternalFailure:
 		return err
+	}
+	if strings.Contains(e.Message, "parameter ReceiptHandle") { // expired, or its message is gone: no code of their own
+		return fmt.Errorf("%w: %w", queue.ErrReceiptInvalid, err)
 	}
 	return fmt.Errorf("%w: %w", queue.ErrInvalid, err)
 }
