@@ -33,6 +33,7 @@ type runners struct {
 	wg sync.WaitGroup // of all Runners
 
 	mu       sync.Mutex
+	applied  bool // the manifests were applied once
 	draining bool
 	all      map[string]*running // by QueueJob
 }
@@ -98,6 +99,7 @@ func (r *runners) apply(objects []manifest.Object) error {
 			old.runner.StopReceiving()
 		}
 	}
+	r.applied = true
 	r.tellReaders()
 	return errors.Join(errs...)
 }
@@ -223,6 +225,13 @@ func (r *runners) drain() {
 // wait returns when all Runners have ended.
 func (r *runners) wait() { r.wg.Wait() }
 
+// working tells whether the manifests were applied.
+func (r *runners) working() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.applied
+}
+
 // get is the QueueJob at work, executor.ErrNotFound when there is none.
 func (r *runners) get(name string) (*running, error) {
 	r.mu.Lock()
@@ -267,8 +276,12 @@ func (r *runners) suspendedByPerson() []string {
 
 // idle tells whether the queues are empty and the jobs finished. The queues are
 // asked first: a message that has left its queue has its job. What is suspended
-// or full receives nothing, so its queue does not count.
+// or full receives nothing, so its queue does not count. Nothing is idle before
+// the manifests say what there is to do.
 func (r *runners) idle(ctx context.Context) bool {
+	if !r.working() {
+		return false
+	}
 	r.mu.Lock()
 	all := make([]*running, 0, len(r.all))
 	for _, one := range r.all {

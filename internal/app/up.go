@@ -195,8 +195,11 @@ func (m *mill) tellReady(sqs, api net.Listener) {
 }
 
 func (m *mill) ready() error {
-	if m.draining.Load() {
+	switch {
+	case m.draining.Load():
 		return errors.New("the controller is stopping")
+	case !m.runners.working():
+		return errors.New("the controller is starting")
 	}
 	return nil
 }
