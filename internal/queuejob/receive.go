@@ -83,8 +83,10 @@ func (r *Runner) next(now time.Time, t *trouble) step {
 // waitForRoom waits for a job's end. Should a created job never be shown, it
 // gives its room back in the end; r.mu is held.
 func (r *Runner) waitForRoom(now time.Time) step {
-	r.forget(now.Add(-forgetAfter))
-	if len(r.view.unseen) > 0 {
+	switch {
+	case r.forget(now.Add(-forgetAfter)):
+		return step{until: now}
+	case len(r.view.unseen) > 0:
 		return step{until: now.Add(forgetAfter)}
 	}
 	return step{}

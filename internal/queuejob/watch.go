@@ -131,11 +131,13 @@ func (r *Runner) take(ev executor.Event) {
 }
 
 // forget gives room back that jobs take which were created before the given time
-// and never shown; r.mu is held.
-func (r *Runner) forget(before time.Time) {
-	for _, id := range r.view.forget(before) {
+// and never shown, and tells whether there were any; r.mu is held.
+func (r *Runner) forget(before time.Time) bool {
+	forgotten := r.view.forget(before)
+	for _, id := range forgotten {
 		r.settleOf(id)
 	}
+	return len(forgotten) > 0
 }
 
 // handOver takes names out of hand; r.mu is held.

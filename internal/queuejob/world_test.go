@@ -34,6 +34,8 @@ type world struct {
 		exec  queuejob.Executor
 	}
 
+	metrics *queuejob.Metrics // nil: none
+
 	runner *queuejob.Runner
 	kill   context.CancelFunc
 	ended  chan error
@@ -81,7 +83,7 @@ func manifest(set func(*v1alpha1.QueueJobSpec)) *v1alpha1.QueueJob {
 // start begins a new Runner on what the fakes hold.
 func (w *world) start() {
 	w.t.Helper()
-	r, err := queuejob.New(w.qj, queuejob.Options{Queue: w.via.queue, Executor: w.via.exec, OnEvent: w.note})
+	r, err := queuejob.New(w.qj, queuejob.Options{Queue: w.via.queue, Executor: w.via.exec, OnEvent: w.note, Metrics: w.metrics})
 	if err != nil {
 		w.t.Fatal(err)
 	}
