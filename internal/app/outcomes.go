@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/queuemill/queuemill/internal/executor"
 	"github.com/queuemill/queuemill/internal/record"
@@ -11,6 +12,7 @@ import (
 // outcomes remembers which jobs failed since the start; one that succeeds or
 // goes later is no failure any more.
 type outcomes struct {
+	since    time.Time
 	watching chan struct{} // closed once no change is missed
 	once     sync.Once
 
@@ -19,7 +21,7 @@ type outcomes struct {
 }
 
 func newOutcomes() *outcomes {
-	return &outcomes{watching: make(chan struct{}), failed: map[string]struct{}{}}
+	return &outcomes{since: time.Now(), watching: make(chan struct{}), failed: map[string]struct{}{}}
 }
 
 func (o *outcomes) watch(ctx context.Context, e executor.Executor) error {
@@ -44,7 +46,9 @@ func (o *outcomes) note(e executor.Event) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	failed := e.Record.State == record.Failed || e.Record.State == record.Invalid
-	if failed && !e.Deleted {
+	// Records of an earlier run change too, when their message's delete is
+	// confirmed for instance.
+	if failed && !e.Deleted && !e.Record.FinishedAt.Before(o.since) {
 		o.failed[e.Record.Name] = struct{}{}
 	} else {
 		delete(o.failed, e.Record.Name)

@@ -111,6 +111,9 @@ func flagError(cmd *cobra.Command, err error) error {
 		return usagef(hint, "%v", err)
 	}
 	name := unknown.GetSpecifiedName()
+	if cmd.Name() == "send" && (strings.ContainsAny(name, " {") || len(unknown.GetSpecifiedShortnames()) > 1) {
+		return usagef("write -- before what begins with - and is no flag: queuemill send QUEUE -- BODY", "%s has no flag -%s", cmd.CommandPath(), unknown.GetSpecifiedShortnames())
+	}
 	if len(unknown.GetSpecifiedShortnames()) > 0 {
 		return usagef(hint, "%s has no flag -%s", cmd.CommandPath(), name)
 	}
