@@ -29,3 +29,12 @@ func listen(address, flag string, guarded bool, guard, setIt string) (net.Listen
 		return nil, hinted("choose another address with "+flag, "%s %s: %w", flag, address, err)
 	}
 }
+
+// urlOf is a URL that works on this machine.
+func urlOf(l net.Listener) string {
+	host, port, err := net.SplitHostPort(l.Addr().String())
+	if ip := net.ParseIP(host); err == nil && ip.IsUnspecified() {
+		return "http://" + net.JoinHostPort("127.0.0.1", port)
+	}
+	return "http://" + l.Addr().String()
+}

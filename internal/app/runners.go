@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -272,6 +273,37 @@ func (r *runners) suspendedByPerson() []string {
 	}
 	slices.Sort(names)
 	return names
+}
+
+// example is a message for the first QueueJob: the fields it wants.
+func (r *runners) example() string {
+	views := r.views()
+	if len(views) == 0 {
+		return `{"hello": "world"}`
+	}
+	one, err := r.get(views[0].Name)
+	if err != nil {
+		return ""
+	}
+	return exampleBody(&one.object.QueueJob.Spec.Message)
+}
+
+func exampleBody(spec *v1alpha1.MessageSpec) string {
+	if !slices.Contains(spec.Format, v1alpha1.FormatJSON) {
+		return "hello"
+	}
+	var fields []string
+	for _, env := range spec.Env {
+		if strings.ContainsAny(env.FieldPath, ".[") {
+			continue
+		}
+		value := "…"
+		if env.Default != nil {
+			value = *env.Default
+		}
+		fields = append(fields, fmt.Sprintf("%q: %q", env.FieldPath, value))
+	}
+	return "{" + strings.Join(fields, ", ") + "}"
 }
 
 // idle tells whether the queues are empty and the jobs finished. The queues are

@@ -59,6 +59,7 @@ type Endpoints struct {
 	SQS, API  string // URLs
 	QueueJobs []httpapi.QueueJob
 	Suspended []string // QueueJobs that a person suspended before the restart
+	Example   string   // body of a message for the first QueueJob
 }
 
 // Outcome is how Up ended.
@@ -142,7 +143,7 @@ func (m *mill) run(ctx context.Context, sqs, api net.Listener, objects []manifes
 	}
 	defer func() { err = errors.Join(err, m.executor.Close()) }()
 
-	m.queues = newQueues(m.broker, "http://"+sqs.Addr().String())
+	m.queues = newQueues(m.broker, urlOf(sqs))
 	registry.MustRegister(queueMetrics{m.queues})
 	m.outcomes = newOutcomes()
 	// hard ends the runners at once; servers end after them.
@@ -189,8 +190,8 @@ func (m *mill) tellReady(sqs, api net.Listener) {
 		return
 	}
 	m.o.Ready(Endpoints{
-		SQS: "http://" + sqs.Addr().String(), API: "http://" + api.Addr().String(),
-		QueueJobs: m.runners.views(), Suspended: m.runners.suspendedByPerson(),
+		SQS: urlOf(sqs), API: urlOf(api),
+		QueueJobs: m.runners.views(), Suspended: m.runners.suspendedByPerson(), Example: m.runners.example(),
 	})
 }
 

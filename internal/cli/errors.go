@@ -13,6 +13,7 @@ import (
 
 	"github.com/queuemill/queuemill/internal/httpapi"
 	"github.com/queuemill/queuemill/internal/httpapi/client"
+	"github.com/queuemill/queuemill/internal/store"
 )
 
 // failure is an error that knows its exit code and what to do next.
@@ -54,6 +55,9 @@ func (p *program) report(err error) int {
 		problem     *httpapi.Problem
 		unreachable *client.UnreachableError
 		h           hinter
+		inUse       *store.InUseError
+		newer       *store.NewerVersionError
+		dir         *store.DirError
 	)
 	switch {
 	case errors.As(err, &f):
@@ -70,6 +74,8 @@ func (p *program) report(err error) int {
 		hint = "start it with: queuemill up -f FILE; or name another with --server or QUEUEMILL_SERVER"
 	case errors.As(err, &h):
 		hint = h.Hint()
+	case errors.As(err, &inUse), errors.As(err, &newer), errors.As(err, &dir):
+		msg, hint, _ = strings.Cut(msg, "; ") // they end with what to do
 	}
 	if msg != "" {
 		_, _ = fmt.Fprintf(p.env.Stderr, "queuemill: %s\n", sanitize(msg, keepNewlines))

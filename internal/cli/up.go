@@ -168,7 +168,7 @@ func (p *program) banner(o *app.UpOptions, e app.Endpoints) {
 	if !o.UntilIdle {
 		arg := serverArg(e.API)
 		fmt.Fprintf(w, "\nTry next, in another terminal:\n\n")
-		fmt.Fprintf(w, "  queuemill send %s%s%s '{\"hello\": \"world\"}'\n", queue, create, arg)
+		fmt.Fprintf(w, "  queuemill send %s%s%s '%s'\n", queue, create, arg, strings.ReplaceAll(e.Example, "'", `'\\''`))
 		if len(e.QueueJobs) > 0 {
 			fmt.Fprintf(w, "  queuemill jobs --watch%s\n", arg)
 		}
