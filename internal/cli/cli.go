@@ -69,13 +69,6 @@ Start everything on this machine with queuemill up -f FILE, then use the other
 verbs beside it. They speak to the controller at --server.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.ArbitraryArgs,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return unknownCommand(cmd, args[0])
-			}
-			return cmd.Help()
-		},
 		PersistentPreRun: func(cmd *cobra.Command, _ []string) {
 			if cmd.Name() != "up" {
 				p.cancelOnSignal()
@@ -83,6 +76,7 @@ verbs beside it. They speak to the controller at --server.`,
 		},
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
+	cobra.EnableCommandSorting = false // help shows them in the order below
 	root.SetOut(p.env.Stdout)
 	root.SetErr(p.env.Stderr)
 	root.SetIn(p.env.Stdin)

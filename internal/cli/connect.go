@@ -21,8 +21,8 @@ type serverFlags struct {
 }
 
 func (p *program) addServerFlags(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&p.server.url, "server", "", "the controller's URL (default $QUEUEMILL_SERVER or "+defaultServer+")")
-	cmd.Flags().StringVar(&p.server.tokenFile, "token-file", "", "file with the controller's token (default: the token in $QUEUEMILL_TOKEN)")
+	cmd.Flags().StringVar(&p.server.url, "server", "", "the controller's `URL` (default $QUEUEMILL_SERVER or "+defaultServer+")")
+	cmd.Flags().StringVar(&p.server.tokenFile, "token-file", "", "`FILE` with the controller's token (default: the token in $QUEUEMILL_TOKEN)")
 }
 
 func (p *program) connect() (*client.Client, error) {

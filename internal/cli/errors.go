@@ -96,15 +96,13 @@ func unknownCommand(root *cobra.Command, name string) error {
 	return usagef(hint, "there is no command %q", name)
 }
 
-// suggestCommand mends the error of a mistyped command that has flags, which
-// is about the flags otherwise.
+// suggestCommand mends cobra's own error of a mistyped command.
 func suggestCommand(root *cobra.Command, args []string, err error) error {
-	var f *failure
-	if err == nil || len(args) == 0 || strings.HasPrefix(args[0], "-") || !errors.As(err, &f) || f.code != exitUsage {
+	if err == nil || len(args) == 0 {
 		return err
 	}
-	if found, _, findErr := root.Find(args); findErr == nil && found == root {
-		return unknownCommand(root, args[0])
+	if _, rest, findErr := root.Find(args); findErr != nil && len(rest) > 0 {
+		return unknownCommand(root, rest[0])
 	}
 	return err
 }

@@ -23,8 +23,8 @@ type filterFlags struct {
 }
 
 func (p *program) addFilterFlags(cmd *cobra.Command, f *filterFlags) {
-	cmd.Flags().StringSliceVar(&f.states, "state", nil, "only jobs in these states: "+strings.ToLower(names(record.States)))
-	cmd.Flags().StringSliceVar(&f.reasons, "reason", nil, "only jobs that failed for these reasons: "+names(reason.All))
+	cmd.Flags().StringSliceVar(&f.states, "state", nil, "only jobs in these `STATES`: "+strings.ToLower(names(record.States)))
+	cmd.Flags().StringSliceVar(&f.reasons, "reason", nil, "only jobs that failed for these `REASONS`: "+names(reason.All))
 	_ = cmd.RegisterFlagCompletionFunc("state", fixed(record.States))
 	_ = cmd.RegisterFlagCompletionFunc("reason", fixed(reason.All))
 }
@@ -126,8 +126,8 @@ the list ends when queues are empty and every job is finished; the exit code is
 		},
 	}
 	p.addFilterFlags(cmd, &filters)
-	cmd.Flags().StringVar(&filters.messageID, "message-id", "", "only the jobs of this message")
-	cmd.Flags().IntVar(&limit, "limit", 0, "at most so many jobs (0: all)")
+	cmd.Flags().StringVar(&filters.messageID, "message-id", "", "only the jobs of the message with this `ID`")
+	cmd.Flags().IntVar(&limit, "limit", 0, "at most `N` jobs (0: all)")
 	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "go on with each change")
 	cmd.Flags().BoolVar(&untilIdle, "until-idle", false, "with --watch: end when queues are empty and jobs finished")
 	cmd.Flags().DurationVar(&timeout, "timeout", 0, "with --watch: end after so long, with exit code 4 (0: never)")

@@ -53,7 +53,7 @@ elsewhere the output is written byte by byte.`,
 		},
 	}
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on until the attempt ends")
-	cmd.Flags().IntVar(&attempt, "attempt", 0, "the attempt, from 1 (default: the latest)")
+	cmd.Flags().IntVar(&attempt, "attempt", 0, "attempt `N`, from 1 (default: the latest)")
 	p.addServerFlags(cmd)
 	return cmd
 }

@@ -26,7 +26,7 @@ func (p *program) addOutputFlags(cmd *cobra.Command) {
 
 func (p *program) addFormatFlag(cmd *cobra.Command) {
 	p.format.format = "table"
-	cmd.Flags().VarP((*formatValue)(&p.format.format), "output", "o", "output format: "+strings.Join(formats, ", "))
+	cmd.Flags().VarP((*formatValue)(&p.format.format), "output", "o", "`FORMAT`: "+strings.Join(formats, ", "))
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp))
 }
 

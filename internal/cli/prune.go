@@ -64,7 +64,7 @@ that finished within the QueueJob's deduplicationWindow.`,
 			return p.printNames(done, "removed")
 		},
 	}
-	cmd.Flags().StringSliceVar(&states, "state", nil, "remove jobs in these states: succeeded, failed, invalid (default succeeded)")
+	cmd.Flags().StringSliceVar(&states, "state", nil, "remove jobs in these `STATES`: succeeded, failed, invalid (default succeeded)")
 	_ = cmd.RegisterFlagCompletionFunc("state", fixed([]record.State{record.Succeeded, record.Failed, record.Invalid}))
 	cmd.Flags().DurationVar(&olderThan, "older-than", 0, "only jobs that finished so long ago, like 24h")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only say which")

@@ -41,7 +41,7 @@ policy it can move messages to the dead-letter queue.`,
 			return p.print(peekResult(found))
 		},
 	}
-	cmd.Flags().IntVar(&limit, "limit", 10, "at most so many, 1 to 100")
+	cmd.Flags().IntVar(&limit, "limit", 10, "at most `N`, 1 to 100")
 	p.addOutputFlags(cmd)
 	p.addServerFlags(cmd)
 	return cmd
@@ -155,7 +155,7 @@ func (p *program) redriveCommand() *cobra.Command {
 			}})
 		},
 	}
-	cmd.Flags().IntVar(&limit, "limit", 0, "at most so many messages (0: all)")
+	cmd.Flags().IntVar(&limit, "limit", 0, "at most `N` messages (0: all)")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only say how many")
 	p.addFormatFlag(cmd)
 	p.addServerFlags(cmd)

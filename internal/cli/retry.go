@@ -70,9 +70,9 @@ has it.`,
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "every failed or invalid job that the filters leave")
 	p.addFilterFlags(cmd, &filters)
-	cmd.Flags().StringVar(&filters.queueJob, "queuejob", "", "with --all: only jobs of this QueueJob")
+	cmd.Flags().StringVar(&filters.queueJob, "queuejob", "", "with --all: only jobs of this `QUEUEJOB`")
 	_ = cmd.RegisterFlagCompletionFunc("queuejob", p.completeQueueJobs(-1))
-	cmd.Flags().IntVar(&limit, "limit", 0, "with --all: at most so many, the oldest first (0: all)")
+	cmd.Flags().IntVar(&limit, "limit", 0, "with --all: at most `N`, the oldest first (0: all)")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only say which")
 	p.addOutputFlags(cmd)
 	p.addServerFlags(cmd)

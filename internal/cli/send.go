@@ -79,14 +79,14 @@ the --from-line that goes on behind them.`,
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&f.file, "file", "", "send each line of this file; - is stdin")
-	cmd.Flags().IntVar(&f.fromLine, "from-line", 1, "with --file: begin with this line")
+	cmd.Flags().StringVar(&f.file, "file", "", "send each line of this `FILE`; - is stdin")
+	cmd.Flags().IntVar(&f.fromLine, "from-line", 1, "with --file: begin with line `N`")
 	cmd.Flags().BoolVar(&f.envelope, "envelope", false, "with --file: lines are objects with body, attributes, …")
-	cmd.Flags().IntVar(&f.count, "count", 1, "send each message so many times")
-	cmd.Flags().StringArrayVar(&f.attrs, "attr", nil, "message attribute NAME=VALUE or NAME:TYPE=VALUE; may be repeated")
+	cmd.Flags().IntVar(&f.count, "count", 1, "send each message `N` times")
+	cmd.Flags().StringArrayVar(&f.attrs, "attr", nil, "message attribute `NAME=VALUE` or NAME:TYPE=VALUE; may be repeated")
 	cmd.Flags().DurationVar(&f.delay, "delay", 0, "time until the messages are visible, up to 15m (default: the queue's)")
-	cmd.Flags().StringVar(&f.group, "group-id", "", "message group: order in a FIFO queue, tenant in another")
-	cmd.Flags().StringVar(&f.dedup, "deduplication-id", "", "FIFO: the same ID is taken once within 5 minutes")
+	cmd.Flags().StringVar(&f.group, "group-id", "", "message group `ID`: order in a FIFO queue, tenant in another")
+	cmd.Flags().StringVar(&f.dedup, "deduplication-id", "", "FIFO: the same `ID` is taken once within 5 minutes")
 	cmd.Flags().BoolVar(&f.create, "create", false, "make the queue when there is none")
 	p.addFormatFlag(cmd)
 	p.addServerFlags(cmd)

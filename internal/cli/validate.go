@@ -55,7 +55,7 @@ field. The exit code is 1 when there is an error, warnings alone do not matter.`
 			return nil
 		},
 	}
-	cmd.Flags().StringArrayVarP(&files, "file", "f", nil, "file or folder of manifests, - is stdin; may be repeated")
+	cmd.Flags().StringArrayVarP(&files, "file", "f", nil, "`FILE` or folder of manifests, - is stdin; may be repeated")
 	p.addFormatFlag(cmd)
 	return cmd
 }
