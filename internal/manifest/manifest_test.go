@@ -218,8 +218,9 @@ func FuzzParse(f *testing.F) {
 		lines := 1 + strings.Count(string(data), "\n")
 		if joined, ok := err.(interface{ Unwrap() []error }); ok {
 			for _, one := range joined.Unwrap() {
-				if e := one.(*Error); e.Line > lines || e.Line < 0 || e.Msg == "" {
-					t.Errorf("%+v of %d lines", e, lines)
+				var e *Error
+				if !errors.As(one, &e) || e.Line > lines || e.Line < 0 || e.Msg == "" {
+					t.Errorf("%v of %d lines", one, lines)
 				}
 			}
 		}

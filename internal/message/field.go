@@ -24,8 +24,8 @@ func newField(path string) (field, error) {
 func (f field) find(document jsonText) (value jsonText, missing string) {
 	value = document
 	for _, step := range f.steps {
+		var next jsonText
 		var found bool
-		next := value
 		if step.Key != "" {
 			next, found = value.member(step.Key)
 		} else {

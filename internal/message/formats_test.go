@@ -40,10 +40,14 @@ func inSNS(t testing.TB, message string) string {
 func TestAnSNSEnvelopeIsUnwrapped(t *testing.T) {
 	spec := formats(v1alpha1.FormatSNS)
 	spec.Env = []v1alpha1.FieldEnv{{Name: "ORDER", FieldPath: "order.id"}, {Name: "TOTAL", FieldPath: "order.total"}}
-	items := newReader(t, spec).Read(Input{ID: "m1", Body: file(t, "sns.json"), Attributes: map[string]Attribute{
+	sent := map[string]Attribute{
 		"own":   {DataType: "String", StringValue: "kept"},
 		"store": {DataType: "String", StringValue: "hidden by the envelope's"},
-	}})
+	}
+	items := newReader(t, spec).Read(Input{ID: "m1", Body: file(t, "sns.json"), Attributes: sent})
+	if len(sent) != 2 || sent["store"].StringValue == "example_corp" {
+		t.Errorf("the message's own attributes were written to: %v", sent)
+	}
 	if len(items) != 1 || items[0].Invalid != nil {
 		t.Fatalf("%+v", items)
 	}
@@ -92,10 +96,14 @@ func TestWhatIsNoSNSEnvelope(t *testing.T) {
 		{`["Type"]`, "the body is JSON but not an SNS envelope (its Type is not Notification)" + raw},
 		{`{"Type": "Notification"}`, "the SNS envelope has no Message" + raw},
 		{`{"Type": "Notification", "Message": {"a": 1}}`, "the SNS envelope has no Message" + raw},
-		{`{"Type": "Notification", "Message": "", "MessageAttributes": {"a": {"Type": "Binary", "Value": "!"}}}`,
-			"the SNS envelope has an attribute without Type and Value, or binary and not base64"},
-		{`{"Type": "Notification", "Message": "", "MessageAttributes": {"a": "b"}}`,
-			"the SNS envelope has an attribute without Type and Value, or binary and not base64"},
+		{
+			`{"Type": "Notification", "Message": "", "MessageAttributes": {"a": {"Type": "Binary", "Value": "!"}}}`,
+			"the SNS envelope has an attribute without Type and Value, or binary and not base64",
+		},
+		{
+			`{"Type": "Notification", "Message": "", "MessageAttributes": {"a": "b"}}`,
+			"the SNS envelope has an attribute without Type and Value, or binary and not base64",
+		},
 		{file(t, "sns-confirmation.json"), "an SNS SubscriptionConfirmation, which is for a person: this message has the SubscribeURL to visit, or the Token for `aws sns confirm-subscription`"},
 	} {
 		item := read(t, formats(v1alpha1.FormatSNS), tc.body)

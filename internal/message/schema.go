@@ -2,7 +2,6 @@ package message
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -168,18 +167,6 @@ func keywords(err *jsonschema.ValidationError) string {
 		}
 	}
 	return strings.Join(all, ", ")
-}
-
-// decode is t as encoding/json has it, numbers as json.Number.
-func (t jsonText) decode() any {
-	d := json.NewDecoder(strings.NewReader(string(t)))
-	d.UseNumber()
-	var v any
-	if err := d.Decode(&v); err != nil {
-		// t is valid JSON and not deep, so this is a defect of the parser.
-		panic(fmt.Sprintf("decode of checked JSON: %v", err))
-	}
-	return v
 }
 
 // hugeNumber tells whether t has a number that can't be compared exactly.
