@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -55,9 +56,17 @@ type result struct {
 	table    func(wide bool) *table
 }
 
-// print writes r in the format that was asked for.
+// print writes r in the format that was asked for, at once: a reader that has
+// seen enough of it ends nothing.
 func (p *program) print(r result) error {
-	w := p.env.Stdout
+	w := bufio.NewWriterSize(p.env.Stdout, 64<<10)
+	if err := p.printTo(w, r); err != nil {
+		return err
+	}
+	return w.Flush()
+}
+
+func (p *program) printTo(w io.Writer, r result) error {
 	switch p.format.format {
 	case "json":
 		return printJSON(w, r.document, "  ")
@@ -91,7 +100,12 @@ func (p *program) print(r result) error {
 		return r.text()
 	}
 	t := r.table(p.format.format == "wide")
-	return t.print(w, tableStyle{width: terminalWidth(w), colours: colours(w), noHeaders: p.format.noHeaders})
+	return t.print(w, p.tableStyle())
+}
+
+// tableStyle is that of stdout.
+func (p *program) tableStyle() tableStyle {
+	return tableStyle{width: terminalWidth(p.env.Stdout), colours: colours(p.env.Stdout), noHeaders: p.format.noHeaders}
 }
 
 func printJSON(w io.Writer, v any, indent string) error {

@@ -3,6 +3,8 @@ package cli
 import (
 	"context"
 	"fmt"
+	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -132,16 +134,18 @@ func (p *program) retryAll(ctx context.Context, c *client.Client, names []string
 // printNames writes what was done to many jobs: a line each, and the sum on
 // stderr for people.
 func (p *program) printNames(b httpapi.BulkResult, what string) error {
-	if p.human() {
+	err := p.print(result{document: b, items: anys(b.Jobs), names: b.Jobs, text: func() error {
+		var lines strings.Builder
 		for _, name := range b.Jobs {
-			if _, err := fmt.Fprintf(p.env.Stdout, "%s\n", sanitize(name, oneLine)); err != nil {
-				return err
-			}
+			fmt.Fprintln(&lines, sanitize(name, oneLine))
 		}
+		_, err := io.WriteString(p.env.Stdout, lines.String())
+		return err
+	}})
+	if p.human() {
 		p.say("%s %s", count(len(b.Jobs), "job", "jobs"), what)
-		return nil
 	}
-	return p.print(result{document: b, items: anys(b.Jobs), names: b.Jobs})
+	return err
 }
 
 // say tells a person something beside the result.

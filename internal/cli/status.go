@@ -62,8 +62,7 @@ func (p *program) statusResult(s httpapi.Status) result {
 }
 
 func (p *program) printStatus(s httpapi.Status, wide bool) error {
-	w := p.env.Stdout
-	style := tableStyle{width: terminalWidth(w), colours: colours(w), noHeaders: p.format.noHeaders}
+	w, style := p.env.Stdout, p.tableStyle()
 	if s.Draining {
 		p.say("the controller is stopping: it receives nothing and lets jobs finish")
 	}
