@@ -10,11 +10,21 @@ import (
 	"github.com/queuemill/queuemill/internal/message"
 )
 
-// md5Of is the digest of a message body, in hex.
-func md5Of(body string) string {
-	// The conversion copies for Sum's escape analysis only where it must.
-	sum := md5.Sum([]byte(body))
-	return hex.EncodeToString(sum[:])
+// digest writes the MD5 of a message body, in hex.
+func (a *answer) digest(name, body string) {
+	n := len(a.b)
+	a.b = append(a.b, body...) // md5 wants bytes, and the buffer has room for them
+	sum := md5.Sum(a.b[n:])
+	a.b = a.b[:n]
+	var text [2 * md5.Size]byte
+	hex.Encode(text[:], sum[:])
+	a.open(name)
+	if a.xml {
+		a.b = append(a.b, text[:]...)
+	} else {
+		a.b = append(append(append(a.b, '"'), text[:]...), '"')
+	}
+	a.close(name)
 }
 
 // md5OfAttributes is the digest of message attributes, "" of none: by name, each

@@ -280,16 +280,13 @@ func (r *jsonReader) raw() ([]byte, error) {
 
 // checkText refuses what may not stand in a JSON string as it is.
 func checkText(b []byte) error {
-	ascii := true
-	for _, c := range b {
+	rest := b[plainPrefix(b):]
+	for _, c := range rest {
 		if c < ' ' {
 			return malformed("unescaped control character 0x%02x in a string", c)
 		}
-		if c >= utf8.RuneSelf {
-			ascii = false
-		}
 	}
-	if !ascii && !utf8.Valid(b) {
+	if len(rest) > 0 && !utf8.Valid(rest) { // before it all is ASCII
 		return malformed("a string is not valid UTF-8")
 	}
 	return nil

@@ -151,6 +151,23 @@ func notXML(r rune) bool {
 	return r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == 0xfffe || r == 0xffff
 }
 
+func TestPlainPrefixStopsAtEveryByteThatNeedsCare(t *testing.T) {
+	for c := range 256 {
+		plain := c >= ' ' && c < 0x80 && c != '"' && c != '\\'
+		for at := range 20 {
+			b := bytes.Repeat([]byte("~ "), 10)
+			b[at] = byte(c)
+			want := at
+			if plain {
+				want = len(b)
+			}
+			if got := plainPrefix(b); got != want {
+				t.Fatalf("byte 0x%02x at %d: %d, want %d", c, at, got, want)
+			}
+		}
+	}
+}
+
 func TestJSONErrorsSayWhatIsWrong(t *testing.T) {
 	deep := strings.Repeat(`{"a":`, maxDepth+1) + "1" + strings.Repeat("}", maxDepth+1)
 	many := "{" + strings.Repeat(`"x":{},`, 1) + manyMembers(maxItems+20) + "}"

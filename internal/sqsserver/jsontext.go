@@ -1,6 +1,7 @@
 package sqsserver
 
 import (
+	"encoding/binary"
 	"strconv"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -96,12 +97,35 @@ func (r *jsonReader) hex4() (rune, bool) {
 	return u, true
 }
 
+// plainPrefix is how many bytes at the start of b are printable ASCII other than
+// quote and backslash: eight at a time, since most bodies are nothing else.
+func plainPrefix(b []byte) int {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	n := 0
+	for ; len(b)-n >= 8; n += 8 {
+		w := binary.LittleEndian.Uint64(b[n:])
+		quote, slash := w^('"'*ones), w^('\\'*ones)
+		// A high bit is set where a byte is over 0x7f, under 0x20, or zero
+		// after the exclusive or; bytes above one that is may be wrong, which
+		// does not matter.
+		if (w|(w-' '*ones)|(quote-ones)&^quote|(slash-ones)&^slash)&highs != 0 {
+			break
+		}
+	}
+	for ; n < len(b) && b[n] >= ' ' && b[n] < utf8.RuneSelf && b[n] != '"' && b[n] != '\\'; n++ {
+	}
+	return n
+}
+
 // appendJSON appends s as a JSON string. s is valid UTF-8.
 func appendJSON(b []byte, s string) []byte {
 	const hex = "0123456789abcdef"
 	b = append(b, '"')
-	from := 0
-	for i := 0; i < len(s); i++ {
+	begin := len(b)
+	b = append(b, s...)
+	from := plainPrefix(b[begin:])
+	b = b[:begin+from]
+	for i := from; i < len(s); i++ {
 		c := s[i]
 		if c >= ' ' && c != '"' && c != '\\' {
 			continue

@@ -133,7 +133,7 @@ var systemNames = map[string]bool{
 func (r *receiving) write(a *answer, m *embedded.Message) {
 	a.text("MessageId", m.ID)
 	a.text("ReceiptHandle", m.Handle)
-	a.text("MD5OfBody", md5Of(m.Body))
+	a.digest("MD5OfBody", m.Body)
 	a.text("Body", m.Body)
 	if len(r.system) > 0 {
 		r.writeSystem(a, m)

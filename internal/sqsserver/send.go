@@ -89,7 +89,7 @@ func (s *sending) size() int {
 // result answers one message that was sent.
 func (s *sending) result(a *answer, r embedded.SendResult) {
 	a.text("MessageId", r.ID)
-	a.text("MD5OfMessageBody", md5Of(s.Body))
+	a.digest("MD5OfMessageBody", s.Body)
 	a.some("MD5OfMessageAttributes", md5OfAttributes(s.Attributes))
 	a.some("MD5OfMessageSystemAttributes", md5OfAttributes(s.SystemAttributes))
 	a.some("SequenceNumber", r.SequenceNumber)
