@@ -84,13 +84,7 @@ func (a *answer) blob(name string, v []byte) {
 	a.close(name)
 }
 
-// object is a member that is a structure.
-func (a *answer) object(name string, f func()) {
-	a.open(name)
-	a.body(f)
-	a.close(name)
-}
-
+// body is a structure, whose members f writes.
 func (a *answer) body(f func()) {
 	if a.xml {
 		f()

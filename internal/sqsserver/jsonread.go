@@ -2,7 +2,6 @@ package sqsserver
 
 import (
 	"bytes"
-	"encoding/base64"
 	"unicode/utf8"
 )
 
@@ -199,21 +198,6 @@ func (r *jsonReader) text() (string, error) {
 	}
 	raw, err := r.raw()
 	return string(raw), err
-}
-
-func (r *jsonReader) blob() ([]byte, error) {
-	if r.next() != '"' {
-		return nil, r.unexpected("a Blob")
-	}
-	raw, err := r.raw()
-	if err != nil {
-		return nil, err
-	}
-	b, err := base64.StdEncoding.AppendDecode(nil, raw)
-	if err != nil {
-		return nil, malformed("a Blob is not base64")
-	}
-	return b, nil
 }
 
 func (r *jsonReader) integer() (int, error) {

@@ -2,7 +2,6 @@ package sqsserver
 
 import (
 	"cmp"
-	"encoding/base64"
 	"net/url"
 	"slices"
 	"strconv"
@@ -110,14 +109,6 @@ func (n *queryNode) get(name string) string {
 }
 
 func (n *queryNode) text() (string, error) { return n.value, nil }
-
-func (n *queryNode) blob() ([]byte, error) {
-	b, err := base64.StdEncoding.DecodeString(n.value)
-	if err != nil {
-		return nil, failf(codeInvalidParameter, "Value for parameter %s is invalid. Reason: Must be base64-encoded.", n.path)
-	}
-	return b, nil
-}
 
 func (n *queryNode) integer() (int, error) {
 	i, ok := parseInt32(n.value)

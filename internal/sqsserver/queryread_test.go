@@ -73,7 +73,7 @@ func TestQueryErrorsSayWhatIsWrong(t *testing.T) {
 		{strings.Join(many, "&"), codeMalformedQuery, "more than 2048 parameters"},
 		{"DelaySeconds=x", codeInvalidParameter, "Value x for parameter DelaySeconds is invalid. Reason: Must be an integer."},
 		{"DelaySeconds=99999999999", codeInvalidParameter, "Must be an integer"},
-		{"MessageAttribute.1.Name=a&MessageAttribute.1.Value.BinaryValue=*", codeInvalidParameter, "Value for parameter MessageAttribute.1.Value.BinaryValue is invalid. Reason: Must be base64-encoded."},
+		{"MessageAttribute.1.Name=a&MessageAttribute.1.Value.BinaryValue=*", codeInvalidParameter, "Binary values must be base64-encoded."},
 		{"MessageAttribute.1.Value.StringValue=a", codeMissingParameter, "The request must contain the parameter MessageAttribute.1.Name."},
 		{"MessageAttribute.1.Name=a", codeMissingParameter, "The request must contain the parameter MessageAttribute.1.Value."},
 	} {

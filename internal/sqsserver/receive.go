@@ -98,7 +98,7 @@ func receiveMessage(c *call) error {
 		// empty one is the way to end the poll. What was received all the same
 		// goes back at once.
 		giveBack(c, q, ms)
-		return nil
+		ms, err = nil, nil
 	}
 	if err != nil {
 		return err

@@ -43,14 +43,14 @@ func (s *sending) attributesInto(p *map[string]message.Attribute, v value) error
 			return tooManyItems()
 		}
 		var at message.Attribute
-		err := v.object(func(member string, v value) (err error) {
+		err := v.object(func(member string, v value) error {
 			switch member {
 			case "DataType":
-				at.DataType, err = v.text()
+				return stringInto(&at.DataType, v)
 			case "StringValue":
-				at.StringValue, err = v.text()
+				return stringInto(&at.StringValue, v)
 			case "BinaryValue":
-				at.BinaryValue, err = v.blob()
+				return blobInto(&at.BinaryValue, v)
 			case "StringListValues", "BinaryListValues":
 				return v.list(func(v value) error {
 					s.listValues = true
@@ -58,7 +58,7 @@ func (s *sending) attributesInto(p *map[string]message.Attribute, v value) error
 					return err
 				})
 			}
-			return err
+			return nil
 		})
 		if _, dup := m[name]; dup && err == nil {
 			err = failf(codeInvalidParameter, "Message (user) attribute name '%.256s' already exists.", name)

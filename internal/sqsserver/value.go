@@ -1,12 +1,13 @@
 package sqsserver
 
+import "encoding/base64"
+
 // value is one value of a request, in either protocol. Its methods consume it:
 // each value is read once, by the method of the type it should have, and a
 // value of another type is an error in the protocol's own words.
 type value interface {
 	text() (string, error)
 	integer() (int, error) // fits 32 bits, as in the service model
-	blob() ([]byte, error) // base64 on the wire
 
 	// object calls f for each member that is present and not null, named as
 	// in the JSON protocol. Members f does not know it leaves unread.
@@ -23,6 +24,18 @@ type value interface {
 const maxDepth = 16
 
 func stringInto(p *string, v value) (err error) { *p, err = v.text(); return err }
+
+// blobInto reads bytes, which both protocols carry as base64.
+func blobInto(p *[]byte, v value) error {
+	s, err := v.text()
+	if err != nil {
+		return err
+	}
+	if *p, err = base64.StdEncoding.DecodeString(s); err != nil {
+		return failf(codeInvalidParameter, "One or more parameters are invalid. Reason: Binary values must be base64-encoded.")
+	}
+	return nil
+}
 
 func intInto(p **int, v value) error {
 	n, err := v.integer()
