@@ -62,7 +62,7 @@ func TestSDKFindsTypedErrorsAndChecksums(t *testing.T) {
 	if err != nil || len(out.Messages) != 1 {
 		t.Fatalf("received %v, %v", out, err)
 	}
-	if m := out.Messages[0]; *m.Body != body || fmt.Sprint(m.MessageAttributes["bytes"].BinaryValue) != "[0 255 10]" ||
+	if m := out.Messages[0]; *m.Body != body || string(m.MessageAttributes["bytes"].BinaryValue) != "\x00\xff\n" ||
 		*m.MessageAttributes["text"].StringValue != *attributes["text"].StringValue {
 		t.Errorf("received %q with %v", *m.Body, m.MessageAttributes)
 	}
