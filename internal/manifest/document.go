@@ -29,7 +29,7 @@ func split(file string, data []byte) ([]document, []*Error) {
 	var errs []*Error
 	for _, part := range parts(string(data)) {
 		var root yaml.Node
-		if err := yaml.Unmarshal([]byte(part.text), &root); err != nil {
+		if err := yaml.Unmarshal([]byte(unescape(part.text)), &root); err != nil {
 			errs = append(errs, syntaxError(file, part, err))
 			continue
 		}
@@ -45,6 +45,25 @@ func split(file string, data []byte) ([]document, []*Error) {
 		return nil, []*Error{{File: file, Msg: "holds no manifest", Hint: "a manifest begins with apiVersion: queuemill.dev/v1alpha1"}}
 	}
 	return docs, errs
+}
+
+// jsonEscapes matches what JSON may write and the YAML library can't read: an
+// escaped slash, and a character as two halves of a pair. An escaped backslash
+// is matched to be stepped over.
+var jsonEscapes = regexp.MustCompile(`\\\\|\\/|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}`)
+
+// unescape writes such characters out where the text is JSON.
+func unescape(text string) string {
+	if !strings.Contains(text, `\`) || !json.Valid([]byte(text)) {
+		return text
+	}
+	return jsonEscapes.ReplaceAllStringFunc(text, func(escape string) string {
+		var char string
+		if escape == `\\` || json.Unmarshal([]byte(`"`+escape+`"`), &char) != nil {
+			return escape
+		}
+		return char
+	})
 }
 
 // unreadable tells what is no text from what is.

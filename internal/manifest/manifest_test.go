@@ -169,6 +169,18 @@ spec:
 	}
 }
 
+func TestEscapesOfJSON(t *testing.T) {
+	text := `{"apiVersion": "queuemill.dev/v1alpha1", "kind": "QueueJob", "metadata": {"name": "a"},
+		"spec": {"queue": {"sqs": {"name": "a"}}, "process": {"command": ["echo", "\ud83d\uDE00 \u00e9 \/ \\ud83d\ude00"]}}}`
+	objects, _, err := Parse("x.json", []byte(strings.ReplaceAll(text, `\\ud83d\ude00`, `\\ud83d`)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := objects[0].QueueJob.Spec.Process.Command[1], `😀 é / \ud83d`; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestCommentsKeepTheTemplateHash(t *testing.T) {
 	hash := func(text string) string {
 		t.Helper()
