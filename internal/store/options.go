@@ -12,16 +12,21 @@ import (
 // Sizes. An idle process pays for none of them: the memtable starts small and
 // the cache fills with use.
 const (
-	memTableSize = 16 << 20
-	cacheSize    = 64 << 20
+	memTableSize      = 16 << 20
+	smallMemTableSize = 2 << 20  // on a disk of a few hundred MiB
+	cacheSize         = 64 << 20 // the memtables are part of it
 )
 
 func (db *DB) pebbleOptions() *pebble.Options {
+	size := uint64(memTableSize)
+	if db.space.small() {
+		size = smallMemTableSize
+	}
 	o := &pebble.Options{
 		FS:                          db.wal,
 		FormatMajorVersion:          pebble.FormatValueSeparation,
 		CacheSize:                   cacheSize,
-		MemTableSize:                memTableSize,
+		MemTableSize:                size,
 		MemTableStopWritesThreshold: 4,
 		L0StopWritesThreshold:       24,
 		MaxOpenFiles:                512,

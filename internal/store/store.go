@@ -1,13 +1,14 @@
 package store
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -27,7 +28,17 @@ type DB struct {
 	log    *slog.Logger
 	pebble *pebble.DB
 	wal    *walFS
+	space  *space
 	lock   *os.File
+
+	ctx        context.Context // ends with Close
+	stop       context.CancelFunc
+	background sync.WaitGroup
+
+	reclaimMu  sync.Mutex
+	reclaiming bool // a reclaim runs
+	removed    bool // something was removed since it began
+	closing    bool
 }
 
 // Open opens the store under dir, which is made when missing, and takes it for
@@ -43,9 +54,15 @@ func Open(dir string, o Options) (*DB, error) {
 			return nil, err
 		}
 		fs = vfs.Default
+	} else if err := fs.MkdirAll(dir, 0o755); err != nil {
+		return nil, dirError(dir, err)
 	}
-	db.wal = &walFS{FS: fs, noSync: o.NoSync}
+	db.ctx, db.stop = context.WithCancel(context.Background())
+	db.space = newSpace(fs, dir, db.log)
+	watched := compactFS{vfs.OnDiskFull(fs, db.space.overboard), db.space}
+	db.wal = &walFS{FS: watched, noSync: o.NoSync}
 	if err := db.open(); err != nil {
+		db.stop()
 		db.unlock()
 		return nil, err
 	}
@@ -66,8 +83,8 @@ func (db *DB) takeDir() error {
 
 func (db *DB) open() error {
 	path := db.wal.PathJoin(db.dir, "db")
-	if db.lock != nil {
-		path = filepath.Join(db.dir, "db")
+	if err := makeDurable(db.wal, path); err != nil {
+		return dirError(db.dir, err)
 	}
 	p, err := pebble.Open(path, db.pebbleOptions())
 	if err != nil {
@@ -76,6 +93,25 @@ func (db *DB) open() error {
 	db.pebble = p
 	if err := db.checkFormat(); err != nil {
 		return errors.Join(err, p.Close())
+	}
+	return nil
+}
+
+// makeDurable makes a directory, and it and its parents survive a power cut.
+func makeDurable(fs vfs.FS, path string) error {
+	if err := fs.MkdirAll(path, 0o755); err != nil {
+		return err
+	}
+	for range 3 {
+		path = fs.PathDir(path)
+		d, err := fs.OpenDir(path)
+		if err != nil {
+			// Not ours to read: then it was not ours to make.
+			return nil
+		}
+		if err := errors.Join(d.Sync(), d.Close()); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -115,6 +151,13 @@ func (db *DB) Pebble() *pebble.DB { return db.pebble }
 // Commit writes b and returns when it is on disk. ErrFull: the disk is full,
 // nothing of b was written.
 func (db *DB) Commit(b *pebble.Batch) error {
+	if err := db.space.admit(b.Len()); err != nil {
+		return err
+	}
+	return db.commit(b)
+}
+
+func (db *DB) commit(b *pebble.Batch) error {
 	db.wal.durable.Add(1)
 	err := b.Commit(pebble.Sync)
 	db.wal.durable.Add(-1)
@@ -129,6 +172,11 @@ func (db *DB) CommitNoSync(b *pebble.Batch) error {
 
 // Close closes the database and gives the directory free.
 func (db *DB) Close() error {
+	db.reclaimMu.Lock()
+	db.closing = true
+	db.reclaimMu.Unlock()
+	db.stop()
+	db.background.Wait()
 	err := db.pebble.Close()
 	db.unlock()
 	return err

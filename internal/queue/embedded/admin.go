@@ -140,7 +140,7 @@ func (b *Broker) eraseQueue(q *Queue) error {
 		from, to := span(kind, q.id)
 		_ = batch.DeleteRange(from, to, nil)
 	}
-	if err := b.db.Commit(batch); err != nil {
+	if err := b.db.CommitFreeing(batch); err != nil {
 		return err
 	}
 	b.mu.Lock()
@@ -173,7 +173,7 @@ func (q *Queue) Purge(ctx context.Context) error {
 		from, to := span(kind, q.id)
 		_ = batch.DeleteRange(from, to, nil)
 	}
-	err := q.b.db.Commit(batch)
+	err := q.b.db.CommitFreeing(batch)
 	batch.Close()
 	q.mu.Lock()
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/bits"
 	"slices"
 
 	"github.com/queuemill/queuemill/internal/message"
@@ -23,10 +24,11 @@ type record struct {
 	first    int64 // the first receive; 0: never
 	receives uint32
 	nonce    uint32
+	size     uint32 // of the content as stored, bytes
 	group    string
 }
 
-const recordFixed = 1 + 4*8 + 2*4
+const recordFixed = 1 + 4*8 + 3*4
 
 func (r record) append(b []byte) []byte {
 	b = append(b, codecVersion)
@@ -35,6 +37,7 @@ func (r record) append(b []byte) []byte {
 	}
 	b = binary.BigEndian.AppendUint32(b, r.receives)
 	b = binary.BigEndian.AppendUint32(b, r.nonce)
+	b = binary.BigEndian.AppendUint32(b, r.size)
 	return append(b, r.group...)
 }
 
@@ -47,7 +50,7 @@ func decodeRecord(b []byte) (r record, group []byte, err error) {
 	}
 	i64 := func(i int) int64 { return int64(binary.BigEndian.Uint64(b[1+8*i:])) }
 	r = record{sent: i64(0), visible: i64(1), received: i64(2), first: i64(3),
-		receives: binary.BigEndian.Uint32(b[33:]), nonce: binary.BigEndian.Uint32(b[37:])}
+		receives: binary.BigEndian.Uint32(b[33:]), nonce: binary.BigEndian.Uint32(b[37:]), size: binary.BigEndian.Uint32(b[41:])}
 	return r, b[recordFixed:], nil
 }
 
@@ -64,15 +67,24 @@ type content struct {
 	body       string
 }
 
+// size is the length of what append appends.
 func (c *content) size() int {
-	n := 64 + len(c.sender) + len(c.group) + len(c.dedup) + len(c.source) + len(c.body)
+	n := 1 + len(c.id) + 8 + len(c.body)
+	for _, s := range [...]string{c.sender, c.group, c.dedup, c.source} {
+		n += stringSize(len(s))
+	}
 	for _, m := range [...]map[string]message.Attribute{c.attributes, c.system} {
+		n += uvarintSize(len(m))
 		for k, a := range m {
-			n += 16 + len(k) + len(a.DataType) + len(a.StringValue) + len(a.BinaryValue)
+			n += stringSize(len(k)) + stringSize(len(a.DataType)) + stringSize(len(a.StringValue)) + stringSize(len(a.BinaryValue))
 		}
 	}
 	return n
 }
+
+func stringSize(n int) int { return uvarintSize(n) + n }
+
+func uvarintSize(n int) int { return (bits.Len(uint(n)|1) + 6) / 7 }
 
 func (c *content) append(b []byte) []byte {
 	b = append(b, codecVersion)

@@ -15,7 +15,7 @@ func (q *Queue) clearAside(t *taken) (kept bool, err error) {
 	batch := q.b.db.Pebble().NewBatch()
 	defer batch.Close()
 	for i := range t.expired {
-		q.dropMessage(batch, t.expired[i].seq)
+		q.dropMessage(batch, t.expired[i].seq, t.expired[i].size)
 	}
 	move, err := q.beginMove(batch, t.dead)
 	if err == nil {
@@ -88,7 +88,7 @@ func (q *Queue) beginMove(batch *pebble.Batch, dead []takenSlot) (*arrival, erro
 	a, err := q.b.beginArrival(batch, target, in)
 	if a != nil {
 		for i := range dead {
-			q.dropMessage(batch, dead[i].seq)
+			q.dropMessage(batch, dead[i].seq, dead[i].size)
 		}
 	}
 	return a, err

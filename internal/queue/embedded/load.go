@@ -79,7 +79,7 @@ func (q *Queue) load() error {
 func (q *Queue) restore(now moment, seq uint64, rec record, group []byte) {
 	r := q.index.add(seq, min(now.at, now.fromWall(rec.sent)), string(group))
 	m := q.index.at(r)
-	m.receives, m.nonce, m.first = rec.receives, rec.nonce, rec.first
+	m.receives, m.nonce, m.size, m.first = rec.receives, rec.nonce, rec.size, rec.first
 	due := now.fromWall(rec.visible)
 	if rec.receives == 0 {
 		q.index.admit(r, now.at, due)

@@ -72,7 +72,7 @@ func (b *Broker) endMove(m *mover, status, reason string) {
 	defer batch.Close()
 	err := t.put(batch)
 	if err == nil {
-		err = b.db.Commit(batch)
+		err = b.db.CommitFreeing(batch)
 	}
 	if err != nil {
 		b.log.Error("store the end of a move task", "source", t.Source, "error", err)
@@ -149,7 +149,7 @@ func (b *Broker) relocate(m *mover, t *moveTask, source *Queue, aside []takenSlo
 		return 0, moveResult{busy: err == nil}, err
 	}
 	for i := range in {
-		source.dropMessage(batch, aside[i].seq)
+		source.dropMessage(batch, aside[i].seq, aside[i].size)
 	}
 	next := *t
 	next.Moved += int64(len(in))

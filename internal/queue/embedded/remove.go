@@ -62,10 +62,11 @@ func fillErrors(errs []error, err error) []error {
 
 // leavingSlot is a slot on its way out.
 type leavingSlot struct {
-	ref ref
-	seq uint64
-	was state
-	at  int
+	ref  ref
+	seq  uint64
+	size uint32
+	was  state
+	at   int
 }
 
 // awaitSettled waits until no other operation is writing any of the messages.
@@ -94,7 +95,7 @@ func (q *Queue) lift(h handle, now instant) (leavingSlot, error) {
 	if q.fifo && (m.nonce != h.nonce || m.state != inFlight) {
 		return leavingSlot{}, errorf(CodeInvalidParameterValue, "Value %s for parameter ReceiptHandle is invalid. Reason: The receipt handle has expired.", h)
 	}
-	l := leavingSlot{ref: r, seq: h.seq, was: m.state}
+	l := leavingSlot{ref: r, seq: h.seq, size: m.size, was: m.state}
 	if l.was == inFlight {
 		q.index.worked(m, now)
 	}
@@ -107,7 +108,7 @@ func (q *Queue) drop(gone []leavingSlot) error {
 	batch := q.b.db.Pebble().NewBatchWithSize(len(gone) * 64)
 	defer batch.Close()
 	for _, l := range gone {
-		q.dropMessage(batch, l.seq)
+		q.dropMessage(batch, l.seq, l.size)
 	}
-	return q.b.db.Commit(batch)
+	return q.b.db.CommitFreeing(batch)
 }

@@ -127,7 +127,7 @@ func (q *Queue) dropAside(old []takenSlot) error {
 	batch := q.b.db.Pebble().NewBatchWithSize(len(old) * 64)
 	defer batch.Close()
 	for k := range old {
-		q.dropMessage(batch, old[k].seq)
+		q.dropMessage(batch, old[k].seq, old[k].size)
 	}
 	return q.b.db.CommitNoSync(batch)
 }

@@ -16,6 +16,7 @@ type sending struct {
 	sent    instant
 	seq     uint64
 	ref     ref
+	size    uint32 // of the content as stored, bytes
 	key     dedupKey
 	at      int     // place in the results
 	first   *commit // it is a duplicate of a message in this commit, perhaps not on disk yet
@@ -131,7 +132,9 @@ func (q *Queue) enlistAll(ops []sending, now moment, c *commit, results []SendRe
 // enlist gives s its number and its place in the index, with mu held.
 func (q *Queue) enlist(s *sending) {
 	s.seq = q.b.seq.Add(1)
+	s.size = uint32(s.content.size())
 	s.ref = q.index.add(s.seq, s.sent, s.content.group)
+	q.index.at(s.ref).size = s.size
 }
 
 // admitAll lets stored messages be received, or takes out what could not be

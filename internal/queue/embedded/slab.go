@@ -27,6 +27,7 @@ type slot struct {
 	group      uint32 // index of its group; 0: none
 	next, prev ref    // in the list it is in
 	heap       int32  // its place in the heap of dues, -1: none
+	size       uint32 // of its content in the store, bytes
 	state      state
 	busy       bool // its record is being written
 }

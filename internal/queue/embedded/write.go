@@ -13,26 +13,23 @@ func putValue(b *pebble.Batch, key []byte, size int, fill func([]byte) []byte) {
 	_ = op.Finish()
 }
 
-func putContent(b *pebble.Batch, key []byte, c *content) {
-	_ = b.Set(key, c.append(make([]byte, 0, c.size())), nil)
-}
-
 // putState writes the state of a message that was received.
 func (q *Queue) putState(b *pebble.Batch, now moment, m *slot, group string) {
 	rec := record{sent: now.wall(m.sent), visible: now.wall(m.due), received: now.wall(m.received),
-		first: m.first, receives: m.receives, nonce: m.nonce, group: group}
+		first: m.first, receives: m.receives, nonce: m.nonce, size: m.size, group: group}
 	putValue(b, messageKey(kindState, q.id, m.seq), recordFixed+len(group), rec.append)
 }
 
-// dropMessage removes a message from the store.
-func (q *Queue) dropMessage(b *pebble.Batch, seq uint64) {
+// dropMessage removes a message from the store. The size of its content, though
+// only a hint, lets the store see what a removal would free.
+func (q *Queue) dropMessage(b *pebble.Batch, seq uint64, size uint32) {
 	_ = b.Delete(messageKey(kindState, q.id, seq), nil)
-	_ = b.Delete(messageKey(kindContent, q.id, seq), nil)
+	_ = b.DeleteSized(messageKey(kindContent, q.id, seq), size, nil)
 }
 
 // putNew writes a message that was not received here yet.
 func (q *Queue) putNew(b *pebble.Batch, s *sending, sentMs, visibleMs int64) {
-	rec := record{sent: sentMs, visible: visibleMs, group: s.content.group}
+	rec := record{sent: sentMs, visible: visibleMs, size: s.size, group: s.content.group}
 	putValue(b, messageKey(kindState, q.id, s.seq), recordFixed+len(rec.group), rec.append)
-	putContent(b, messageKey(kindContent, q.id, s.seq), &s.content)
+	putValue(b, messageKey(kindContent, q.id, s.seq), int(s.size), s.content.append)
 }
