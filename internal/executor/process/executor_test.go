@@ -4,6 +4,7 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/queuemill/queuemill/api/v1alpha1"
@@ -69,8 +70,10 @@ func spec(command ...string) *v1alpha1.QueueJobSpec {
 	return &v1alpha1.QueueJobSpec{Process: &v1alpha1.ProcessTemplate{Command: command}}
 }
 
-// shell is a template that runs a script.
-func shell(script string) *v1alpha1.QueueJobSpec { return spec("sh", "-c", script) }
+// shell is a template that runs a script. $$ is doubled, since expansion halves it.
+func shell(script string) *v1alpha1.QueueJobSpec {
+	return spec("sh", "-c", strings.ReplaceAll(script, "$$", "$$$$"))
+}
 
 func newJob(name string, s *v1alpha1.QueueJobSpec) executor.Job {
 	return executor.Job{

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -24,8 +25,7 @@ type child struct {
 	exitedAt  time.Time
 	timedOut  bool
 	stopped   bool
-	killed    bool // SIGKILL was sent after the grace
-	followed  bool
+	killed    bool  // SIGKILL was sent after the grace
 	told      int64 // bytes of output last told
 }
 
@@ -79,8 +79,7 @@ func (s *server) fork(start *Start) bool {
 			return false
 		}
 		x := Exit{ID: start.ID, StartedAt: c.startedAt, FinishedAt: time.Now(), Code: -1, StartError: startError(start, err)}
-		s.journal.ended(&x)
-		s.out = appendExit(s.out, &x)
+		s.tellEnd(&x)
 		return true
 	}
 	c.pipe = pipe[0]
@@ -162,8 +161,23 @@ func (s *server) closeOutput(c *child) {
 	}
 }
 
+// follow tells of a run's output from now on, or no longer. The run may be one
+// that waits for its fork; one that has ended is told by its end.
+func (s *server) follow(id RunID, on bool) {
+	c := s.runs[id]
+	waits := slices.ContainsFunc(s.starts, func(start Start) bool { return start.ID == id })
+	if !on || c == nil && !waits {
+		delete(s.followed, id)
+		return
+	}
+	s.followed[id] = true
+	if c != nil {
+		s.grew(c)
+	}
+}
+
 func (s *server) grew(c *child) {
-	if c.followed && c.told != c.log.total {
+	if s.followed[c.id] && c.told != c.log.total {
 		c.told = c.log.total
 		s.out = appendNumber(s.out, kindGrew, c.id, c.log.total)
 	}
@@ -183,8 +197,7 @@ func (s *server) stop(id RunID, grace time.Duration) {
 		if s.starts[i].ID == id {
 			x := Exit{ID: id, FinishedAt: time.Now(), Code: -1, Stopped: true}
 			s.starts = append(s.starts[:i:i], s.starts[i+1:]...)
-			s.journal.ended(&x)
-			s.out = appendExit(s.out, &x)
+			s.tellEnd(&x)
 			return
 		}
 	}

@@ -92,7 +92,10 @@ func (r *LogReader) Read(p []byte) (int, error) {
 		if r.skip(total, limit) {
 			continue
 		}
-		at, run := ring(r.offset, limit)
+		at, run := r.offset, total-r.offset
+		if total > limit {
+			at, run = ring(r.offset, limit)
+		}
 		n, err := r.file.ReadAt(p[:min(int64(len(p)), run, total-r.offset)], at)
 		if n == 0 {
 			if err == nil || err == io.EOF {

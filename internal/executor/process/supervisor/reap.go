@@ -69,11 +69,17 @@ func (s *server) report(now time.Time) {
 		c.log.close()
 		c.exit.LogSize = c.log.total
 		delete(s.runs, c.id)
-		s.journal.ended(&c.exit)
-		s.out = appendExit(s.out, &c.exit)
+		s.tellEnd(&c.exit)
 	}
 	clear(s.ending[len(waiting):])
 	s.ending = waiting
+}
+
+// tellEnd puts an end into the journal and before the controller.
+func (s *server) tellEnd(x *Exit) {
+	delete(s.followed, x.ID)
+	s.journal.ended(x)
+	s.out = appendExit(s.out, x)
 }
 
 func (s *server) hasOrphans(id RunID) bool {

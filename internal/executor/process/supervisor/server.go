@@ -40,12 +40,13 @@ type server struct {
 	out    []byte // to be sent
 	waking bool   // the poller tells when the socket takes more
 
-	starts  []Start   // asked for and not yet forked
-	held    time.Time // no forks before then
-	runs    map[RunID]*child
-	pids    map[int]*child
-	ending  []*child      // main process gone, not yet told
-	orphans map[int]RunID // adopted, by pid; the zero ID when unknown whose
+	starts   []Start   // asked for and not yet forked
+	held     time.Time // no forks before then
+	runs     map[RunID]*child
+	pids     map[int]*child
+	ending   []*child       // main process gone, not yet told
+	orphans  map[int]RunID  // adopted, by pid; the zero ID when unknown whose
+	followed map[RunID]bool // the controller wants to hear of their output
 
 	deadlines deadlines
 	exits     bool // some process may have ended
@@ -67,7 +68,7 @@ func run(conn int) error {
 	}
 	s := &server{
 		conn: conn, config: config, in: rest,
-		runs: make(map[RunID]*child), pids: make(map[int]*child), orphans: make(map[int]RunID),
+		followed: make(map[RunID]bool), runs: make(map[RunID]*child), pids: make(map[int]*child), orphans: make(map[int]RunID),
 	}
 	if s.devNull, err = unix.Open(os.DevNull, unix.O_RDWR|unix.O_CLOEXEC, 0); err != nil {
 		return fmt.Errorf("open %s: %w", os.DevNull, err)
@@ -233,10 +234,7 @@ func (s *server) command(kind byte, body []byte) {
 		}
 	case kindFollow:
 		if id, on, err := decodeNumber(body); err == nil {
-			if c := s.runs[id]; c != nil {
-				c.followed = on != 0
-				s.grew(c)
-			}
+			s.follow(id, on != 0)
 		}
 	}
 }
