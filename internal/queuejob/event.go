@@ -1,6 +1,10 @@
 package queuejob
 
-import "time"
+import (
+	"context"
+	"log/slog"
+	"time"
+)
 
 // EventReason says what an Event is about; a closed set.
 type EventReason string
@@ -40,12 +44,18 @@ var stateChanges = map[EventReason]bool{
 	EventRecordsFull: true, EventSuspended: true, EventResumed: true, EventManifestUpdated: true,
 }
 
-// event notes e for the OnEvent of the next unlock; r.mu is held.
+// event notes an Event for the OnEvent of the next unlock, or logs it where
+// there is none; r.mu is held.
 func (r *Runner) event(warning bool, reason EventReason, job, message string) {
 	if stateChanges[reason] {
 		r.conditions() // they note when they changed
 	}
 	if r.onEvent == nil {
+		level := slog.LevelInfo
+		if warning {
+			level = slog.LevelWarn
+		}
+		r.log.Log(context.Background(), level, message, keyReason, reason, keyJob, job)
 		return
 	}
 	r.events = append(r.events, Event{

@@ -20,13 +20,10 @@ const (
 	keyQueueJob  = "queuejob"
 	keyJob       = "job"
 	keyMessageID = "message_id"
-	keyOperation = "operation"
 	keyError     = "error"
 	keyReason    = "reason"
 	keyAttempt   = "attempt"
 	keyCount     = "count"
-	keyLimit     = "limit"
-	keyUntil     = "until"
 	keyDelay     = "delay"
 )
 
@@ -47,7 +44,7 @@ type Options struct {
 	Executor Executor
 	Logger   *slog.Logger // nil: none
 	Metrics  *Metrics     // of the process, from NewMetrics; nil: none
-	OnEvent  func(Event)  // may ask the Runner, must not block; nil: none
+	OnEvent  func(Event)  // may ask the Runner, must not block; nil: they are logged
 }
 
 // Runner runs one QueueJob. Its methods may be called at any time, also before

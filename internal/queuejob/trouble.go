@@ -48,7 +48,6 @@ func (t *trouble) fail(err error) time.Time {
 	}
 	r.troubles[t.op][t] = struct{}{}
 	if first {
-		r.log.Warn("in trouble", keyOperation, t.op, keyError, err)
 		r.event(true, EventUnhealthy, "", fmt.Sprintf("%s: %v", t.op, err))
 		r.interruptReceive()
 	}
@@ -66,7 +65,6 @@ func (t *trouble) ok() {
 	t.tries = 0
 	delete(r.troubles[t.op], t)
 	if len(r.troubles[t.op]) == 0 {
-		r.log.Info("trouble is over", keyOperation, t.op)
 		r.event(false, EventHealthy, "", string(t.op)+" works again")
 		r.wakeReceive.poke()
 	}

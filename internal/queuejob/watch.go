@@ -176,7 +176,6 @@ func (r *Runner) finished(c *change) {
 	switch {
 	case e.state == record.Succeeded:
 		if r.breaker.succeeded(now) {
-			r.log.Info("breaker closed")
 			r.event(false, EventBreakerClosed, c.name, "a job succeeded: receiving goes on")
 		}
 	case e.reason != reason.Deleted && e.reason != reason.Interrupted:
@@ -186,7 +185,6 @@ func (r *Runner) finished(c *change) {
 		}
 		r.event(true, EventFailed, c.name, detail)
 		if r.breaker.failed(now) {
-			r.log.Warn("breaker opened", keyUntil, r.breaker.until)
 			r.event(true, EventBreakerOpen, c.name, "too many failures: nothing is received until "+r.breaker.until.Format(time.TimeOnly))
 			r.interruptReceive()
 		}
@@ -203,7 +201,6 @@ func (r *Runner) deleted(c *change) {
 	if l := r.leases[c.entry.messageID]; l != nil && l.ack == onSuccess {
 		what = "deleted while unfinished: its message is given back"
 	}
-	r.log.Info("unfinished job was deleted", keyJob, c.name)
 	r.event(true, EventDeleted, c.name, what)
 }
 
@@ -211,7 +208,6 @@ func (r *Runner) deleted(c *change) {
 func (r *Runner) noteFull() {
 	full := r.full()
 	if full && !r.wasFull {
-		r.log.Warn("history of failures is full: receiving stops", keyLimit, r.config.Load().failedLimit)
 		r.event(true, EventRecordsFull, "", r.fullMessage())
 		r.interruptReceive()
 	}
