@@ -206,6 +206,41 @@ func TestLeaseLostWhileNothingIsReceivedIsCountedAndAdoptedLater(t *testing.T) {
 	})
 }
 
+func TestMessageLostBeforeItsJobExistsIsLetGo(t *testing.T) {
+	// Its redelivery may be its death: then no job of it may run.
+	inWorldOf(t, queuetest.Options{MaxReceiveCount: 1}, onSuccess, func(t *testing.T, w *world) {
+		w.exec.FailCreate(executor.ErrUnavailable)
+		id := w.send("a")[0]
+		w.queue.Expire(id)
+		w.pass(10 * time.Minute)
+		w.exec.FailCreate(nil)
+		w.pass(10 * time.Minute)
+		w.wantStates("")
+		if n := len(w.dead()); n != 1 {
+			t.Errorf("%d dead letters, want 1", n)
+		}
+	})
+}
+
+func TestRecordDeletedUnderANextAttemptStartsAnew(t *testing.T) {
+	inWorld(t, onSuccess, func(t *testing.T, w *world) {
+		w.send("a")
+		w.exec.BeforeCreate(func(job executor.Job) error {
+			if job.Attempt == 2 {
+				w.exec.BeforeCreate(nil)
+				return w.exec.Delete(t.Context(), job.Name, "")
+			}
+			return nil
+		})
+		w.finish(false)
+		w.pass(time.Minute)
+		w.wantStates("1 Running")
+		if n := w.record(w.exec.Names("")[0]); n.LastAttempt() != 1 {
+			t.Errorf("attempt %d of a new record", n.LastAttempt())
+		}
+	})
+}
+
 func TestDuplicateDeliveryAfterTheDeleteIsRecognised(t *testing.T) {
 	for _, ack := range []v1alpha1.AckMode{v1alpha1.AckOnCreate, v1alpha1.AckOnSuccess} {
 		inWorld(t, func(s *v1alpha1.QueueJobSpec) { s.Ack = ack }, func(t *testing.T, w *world) {
@@ -225,11 +260,14 @@ func TestDuplicateDeliveryAfterTheDeleteIsRecognised(t *testing.T) {
 }
 
 func TestTwinOfAnotherMessageIsAcknowledgedAndTold(t *testing.T) {
-	inWorld(t, dedup, func(t *testing.T, w *world) {
+	inWorld(t, func(s *v1alpha1.QueueJobSpec) { dedup(s); onSuccess(s) }, func(t *testing.T, w *world) {
 		w.send(`{"id":"1"}`, `{"id":"1"}`)
 		w.pass(time.Second)
 		w.wantStates("1 Running")
-		w.wantQueue(0, 0)
+		w.wantQueue(0, 1)
+		if w.record(w.exec.Names("")[0]).Acked {
+			t.Error("the twin's acknowledgement counts for the original, whose message is held")
+		}
 		if n := w.runner.Status().Duplicates; n != 1 || len(w.told(queuejob.EventDuplicate)) != 1 {
 			t.Errorf("%d duplicates counted, told %v", n, w.told(queuejob.EventDuplicate))
 		}

@@ -2,6 +2,7 @@ package queuejob_test
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -44,7 +45,12 @@ func TestRestartHoldsTheMessagesOfRunningJobsFromTheirReceipts(t *testing.T) {
 		w.pass(time.Hour)
 		die()
 		w.pass(30 * time.Second)
+		first := &firstCall{Fake: w.queue}
+		w.via.queue = first
 		w.start()
+		if first.op != queuetest.OpExtend {
+			t.Errorf("the first call after a restart is %q, want the messages extended first", first.op)
+		}
 		w.pass(time.Hour)
 		w.wantStates("1 Running")
 		w.wantQueue(0, 1)
@@ -55,6 +61,31 @@ func TestRestartHoldsTheMessagesOfRunningJobsFromTheirReceipts(t *testing.T) {
 			t.Errorf("%d dead letters", n)
 		}
 	})
+}
+
+// firstCall notes which call comes first.
+type firstCall struct {
+	*queuetest.Fake
+	mu sync.Mutex
+	op queuetest.Op
+}
+
+func (q *firstCall) note(op queuetest.Op) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.op == "" {
+		q.op = op
+	}
+}
+
+func (q *firstCall) Receive(ctx context.Context, o queue.ReceiveOptions) ([]queue.Message, error) {
+	q.note(queuetest.OpReceive)
+	return q.Fake.Receive(ctx, o)
+}
+
+func (q *firstCall) Extend(ctx context.Context, extensions []queue.Extension) []error {
+	q.note(queuetest.OpExtend)
+	return q.Fake.Extend(ctx, extensions)
 }
 
 func TestRestartDeletesTheMessageOfAJobThatSucceededMeanwhile(t *testing.T) {

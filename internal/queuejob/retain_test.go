@@ -126,6 +126,23 @@ func TestPruneUnderOnSuccessTakesTheMessageAlong(t *testing.T) {
 	})
 }
 
+func TestPruneUnderOnCreateKeepsRecordsWhoseMessageMayComeBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, queuetest.Options{}, func(s *v1alpha1.QueueJobSpec) { s.DeduplicationWindow = duration(time.Second) })
+		w.via.queue = &forgetful{Fake: w.queue}
+		w.start()
+		defer w.stop()
+		w.send("a")
+		w.finish(false)
+		w.pass(10 * time.Second)
+		names, err := w.runner.Prune(t.Context(), queuejob.PruneOptions{})
+		if err != nil || len(names) != 0 {
+			t.Errorf("pruned %v, %v", names, err)
+		}
+		w.wantStates("1 Failed")
+	})
+}
+
 func TestRecordsOfUnconfirmedDeletesOutliveTheLongestRetention(t *testing.T) {
 	// Where a queue refuses an expired receipt (FIFO does), whether the message is
 	// gone can't be known before no queue can hold it any more.

@@ -226,6 +226,26 @@ func TestS3EventWithAFailedRecordTriesOnlyThatAgain(t *testing.T) {
 	}
 }
 
+func TestRetryOfOneRecordDoesNotLoseAnotherOfTheMessage(t *testing.T) {
+	inWorld(t, func(s *v1alpha1.QueueJobSpec) {
+		onSuccess(s)
+		s.Message.Format = []v1alpha1.MessageFormat{v1alpha1.FormatS3Event}
+	}, func(t *testing.T, w *world) {
+		w.send(s3Event("a", "b"))
+		names := w.exec.Names("")
+		if err := w.exec.Delete(t.Context(), names[1], ""); err != nil {
+			t.Fatal(err)
+		}
+		w.exec.Finish(names[0], false)
+		w.pass(time.Second)
+		w.retry(names[0])
+		w.finish(true)
+		w.pass(time.Hour)
+		w.wantStates("1 Running, 1 Succeeded")
+		w.wantQueue(0, 1)
+	})
+}
+
 func TestS3TestEventIsAcknowledgedAndStartsNothing(t *testing.T) {
 	inWorld(t, func(s *v1alpha1.QueueJobSpec) { s.Message.Format = []v1alpha1.MessageFormat{v1alpha1.FormatS3Event} }, func(t *testing.T, w *world) {
 		w.send(`{"Service":"Amazon S3","Event":"s3:TestEvent","Time":"2014-10-13T15:57:02.089Z","Bucket":"b","RequestId":"r","HostId":"h"}`)
