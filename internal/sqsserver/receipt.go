@@ -2,7 +2,6 @@ package sqsserver
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/queuemill/queuemill/internal/queue/embedded"
 )
@@ -25,16 +24,10 @@ func (r *receipt) read(member string, v value) error {
 	return nil
 }
 
-// change is what the queue is asked for, once the value is known to be one.
-func (r *receipt) change() (embedded.VisibilityChange, error) {
-	if *r.visibility < 0 || *r.visibility > maxVisibility {
-		return embedded.VisibilityChange{}, failf(codeInvalidParameter,
-			"Value %d for parameter VisibilityTimeout is invalid. Reason: VisibilityTimeout must be an integer between 0 and %d.", *r.visibility, maxVisibility)
-	}
-	return embedded.VisibilityChange{Handle: r.handle, Timeout: seconds(*r.visibility)}, nil
+// change is what the queue is asked for; visibility is set.
+func (r *receipt) change() embedded.VisibilityChange {
+	return embedded.VisibilityChange{Handle: r.handle, Timeout: *seconds(r.visibility)}
 }
-
-func seconds(n int) time.Duration { return time.Duration(n) * time.Second }
 
 func deleteMessage(c *call) error {
 	var r receipt
@@ -66,11 +59,7 @@ func changeMessageVisibility(c *call) error {
 	case r.visibility == nil:
 		return missing("VisibilityTimeout")
 	}
-	change, err := r.change()
-	if err != nil {
-		return err
-	}
-	return q.ChangeVisibility(c.lasting(), []embedded.VisibilityChange{change})[0]
+	return q.ChangeVisibility(c.lasting(), []embedded.VisibilityChange{r.change()})[0]
 }
 
 // receipts reads a batch of them and finds its queue.
@@ -114,26 +103,14 @@ func changeMessageVisibilityBatch(c *call) error {
 	if err != nil {
 		return err
 	}
-	b := newBatch(len(in))
-	changes := make([]embedded.VisibilityChange, 0, len(in))
+	changes := make([]embedded.VisibilityChange, len(in))
 	for i := range in {
 		if in[i].visibility == nil {
 			return missing(fmt.Sprintf("%s.%d.VisibilityTimeout", entry, i+1))
 		}
-		change, err := in[i].change()
-		if b.errs[i] = err; err == nil {
-			changes = append(changes, change)
-		}
+		changes[i] = in[i].change()
 	}
-	var done []error
-	if len(changes) > 0 {
-		done = q.ChangeVisibility(c.lasting(), changes)
-	}
-	for i := range in {
-		if b.errs[i] == nil {
-			b.errs[i], done = done[0], done[1:]
-		}
-	}
+	b := &batch{errs: q.ChangeVisibility(c.lasting(), changes)}
 	b.answer(&c.out, "ChangeMessageVisibilityBatchResultEntry", func(i int) string { return in[i].id }, nil)
 	return nil
 }

@@ -10,13 +10,6 @@ import (
 	"github.com/queuemill/queuemill/internal/queue/embedded"
 )
 
-// Limits of a receive (API reference, ReceiveMessage), in messages and seconds.
-const (
-	maxReceive    = 10
-	maxWait       = 20
-	maxVisibility = 43200
-)
-
 // receiving are the parameters of a ReceiveMessage.
 type receiving struct {
 	system, attributes    []string // names asked for
@@ -42,35 +35,22 @@ func (r *receiving) read(member string, v value) error {
 	return nil
 }
 
-// options are what the queue is asked for.
-func (r *receiving) options() (embedded.ReceiveOptions, error) {
-	o := embedded.ReceiveOptions{Max: 1, AttemptID: r.attempt}
+// options are what the queue is asked for; it refuses what is out of range.
+func (r *receiving) options() embedded.ReceiveOptions {
+	o := embedded.ReceiveOptions{Max: 1, Visibility: seconds(r.visibility), Wait: seconds(r.wait), AttemptID: r.attempt}
 	if r.max != nil {
-		if o.Max = *r.max; o.Max < 1 || o.Max > maxReceive {
-			return o, failf(codeInvalidParameter,
-				"Value %d for parameter MaxNumberOfMessages is invalid. Reason: Must be between 1 and %d, if provided.", o.Max, maxReceive)
-		}
+		o.Max = *r.max
 	}
-	var err error
-	if o.Visibility, err = within(r.visibility, maxVisibility,
-		"Value %d for parameter VisibilityTimeout is invalid. Reason: Must be >= 0 and <= %d, if provided."); err != nil {
-		return o, err
-	}
-	o.Wait, err = within(r.wait, maxWait,
-		"Value %d for parameter WaitTimeSeconds is invalid. Reason: Must be >= 0 and <= %d, if provided.")
-	return o, err
+	return o
 }
 
-// within is n seconds, nil where n is; format is the error for n out of 0 to most.
-func within(n *int, most int, format string) (*time.Duration, error) {
+// seconds is a duration on the wire, nil where none was given.
+func seconds(n *int) *time.Duration {
 	if n == nil {
-		return nil, nil
+		return nil
 	}
-	if *n < 0 || *n > most {
-		return nil, failf(codeInvalidParameter, format, *n, most)
-	}
-	d := seconds(*n)
-	return &d, nil
+	d := time.Duration(*n) * time.Second
+	return &d
 }
 
 func receiveMessage(c *call) error {
@@ -82,17 +62,13 @@ func receiveMessage(c *call) error {
 	if err != nil {
 		return err
 	}
-	o, err := r.options()
-	if err != nil {
-		return err
-	}
 	for _, name := range r.system {
 		if !systemNames[name] && !attributeNames[name] {
 			return failf(codeInvalidAttribute, "Unknown Attribute %.100s.", name)
 		}
 	}
 	ctx := c.r.Context()
-	ms, err := q.Receive(ctx, o)
+	ms, err := q.Receive(ctx, r.options())
 	if ctx.Err() != nil {
 		// The client left, or the server stops: nobody reads the answer, or an
 		// empty one is the way to end the poll. What was received all the same
