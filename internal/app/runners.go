@@ -118,7 +118,7 @@ func (r *runners) start(o manifest.Object) error {
 	if err != nil {
 		return err
 	}
-	suspended, _, err := r.suspensions.effective(qj.Name, qj.Spec.Suspend)
+	suspended, err := r.suspensions.follow(qj.Name, qj.Spec.Suspend)
 	if err != nil {
 		return err
 	}
@@ -137,7 +137,7 @@ func (r *runners) update(old *running, o manifest.Object) error {
 	if err := old.runner.Update(o.QueueJob); err != nil {
 		return err
 	}
-	suspended, _, err := r.suspensions.effective(o.QueueJob.Name, o.QueueJob.Spec.Suspend)
+	suspended, err := r.suspensions.follow(o.QueueJob.Name, o.QueueJob.Spec.Suspend)
 	if err != nil {
 		return err
 	}

@@ -45,18 +45,36 @@ func (s suspensions) effective(queueJob string, manifest bool) (suspended, byPer
 	return word.Suspended, true, nil
 }
 
+// follow is effective for a manifest that was read: what a person said about
+// another one is forgotten.
+func (s suspensions) follow(queueJob string, manifest bool) (suspended bool, err error) {
+	suspended, byPerson, err := s.effective(queueJob, manifest)
+	if err == nil && !byPerson {
+		err = s.set(queueJob, suspension{Suspended: manifest, Manifest: manifest})
+	}
+	return suspended, err
+}
+
 // set is durable when it returns.
 func (s suspensions) set(queueJob string, word suspension) error {
+	key := suspensionKey(queueJob)
 	value, err := json.Marshal(word)
 	if err != nil {
 		return fmt.Errorf("encode the suspension of %s: %w", queueJob, err)
 	}
+	if word.Suspended == word.Manifest {
+		if _, closer, err := s.db.Pebble().Get(key); errors.Is(err, pebble.ErrNotFound) {
+			return nil
+		} else if err == nil {
+			_ = closer.Close()
+		}
+	}
 	batch := s.db.Pebble().NewBatch()
 	defer batch.Close()
 	if word.Suspended == word.Manifest {
-		err = batch.Delete(suspensionKey(queueJob), nil)
+		err = batch.Delete(key, nil)
 	} else {
-		err = batch.Set(suspensionKey(queueJob), value, nil)
+		err = batch.Set(key, value, nil)
 	}
 	if err == nil {
 		err = s.db.Commit(batch)

@@ -1,12 +1,14 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/queuemill/queuemill/internal/httpapi"
+	"github.com/queuemill/queuemill/internal/httpapi/client"
 	"github.com/queuemill/queuemill/internal/record"
 )
 
@@ -45,11 +47,14 @@ that finished within the QueueJob's deduplicationWindow.`,
 			}
 			r.DryRun = true
 			would, err := c.Prune(cmd.Context(), r)
-			if err != nil || dryRun {
-				if err == nil {
-					err = p.printNames(would, "would be removed")
-				}
+			if err != nil {
 				return err
+			}
+			if len(would.Jobs) == 0 {
+				p.sayWhatStays(cmd.Context(), c, r)
+			}
+			if dryRun {
+				return p.printNames(would, "would be removed")
 			}
 			if len(would.Jobs) > 1 {
 				if err := p.confirm(cmd.Context(), yes, fmt.Sprintf("remove %s", count(len(would.Jobs), "job", "jobs"))); err != nil {
@@ -72,4 +77,18 @@ that finished within the QueueJob's deduplicationWindow.`,
 	p.addOutputFlags(cmd)
 	p.addServerFlags(cmd)
 	return cmd
+}
+
+// sayWhatStays explains why nothing is to be removed although jobs finished.
+func (p *program) sayWhatStays(ctx context.Context, c *client.Client, r httpapi.PruneRequest) {
+	states := r.States
+	if len(states) == 0 {
+		states = []record.State{record.Succeeded}
+	}
+	stay, err := c.Jobs(ctx, httpapi.JobFilter{QueueJob: r.QueueJob, States: states}, 0, "")
+	if err != nil || len(stay.Jobs) == 0 || !p.human() {
+		return
+	}
+	p.say("%s: too young for --older-than or the deduplicationWindow, or the message may be in the queue still",
+		count(len(stay.Jobs), "job stays", "jobs stay"))
 }

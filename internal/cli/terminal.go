@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/term"
@@ -58,11 +59,13 @@ func (p *program) confirm(ctx context.Context, yes bool, question string) error 
 	}
 }
 
-// progress shows how far long work is, on a terminal only.
+// progress shows how far long work is in one line, on a terminal only.
 type progress struct {
-	w     io.Writer
-	shown time.Time
+	w     io.Writer // nil: no terminal
 	begun time.Time
+
+	mu    sync.Mutex
+	shown time.Time // zero: the line is empty
 }
 
 // progressEvery keeps the line readable and the work fast.
@@ -77,7 +80,12 @@ func (p *program) newProgress() *progress {
 
 // show replaces the line when it is time to.
 func (g *progress) show(format string, args ...any) {
-	if g.w == nil || time.Since(g.shown) < progressEvery {
+	if g.w == nil {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if time.Since(g.shown) < progressEvery {
 		return
 	}
 	g.shown = time.Now()
@@ -86,10 +94,39 @@ func (g *progress) show(format string, args ...any) {
 
 // done removes the line.
 func (g *progress) done() {
-	if g.w != nil && !g.shown.IsZero() {
+	if g.w == nil {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.clear()
+}
+
+func (g *progress) clear() {
+	if !g.shown.IsZero() {
 		_, _ = io.WriteString(g.w, "\r\x1b[K")
 		g.shown = time.Time{}
 	}
+}
+
+// above is a writer of whole lines to where the line is: they stand above it.
+func (g *progress) above(w io.Writer) io.Writer {
+	if g.w == nil {
+		return w
+	}
+	return &lineAbove{g, w}
+}
+
+type lineAbove struct {
+	progress *progress
+	w        io.Writer
+}
+
+func (l *lineAbove) Write(b []byte) (int, error) {
+	l.progress.mu.Lock()
+	defer l.progress.mu.Unlock()
+	l.progress.clear()
+	return l.w.Write(b)
 }
 
 // perSecond is n by the time since the begin.

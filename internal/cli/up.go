@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -50,10 +51,11 @@ and QUEUEMILL_SQS_SECRET_ACCESS_KEY.`,
   queuemill up -f manifests/ --data /var/lib/queuemill --until-idle`,
 		Args: argsNamed("", 0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := p.completeUp(&o, &f); err != nil {
+			line := p.newProgress()
+			if err := p.completeUp(&o, &f, line); err != nil {
 				return err
 			}
-			return p.up(cmd.Context(), o)
+			return p.up(cmd.Context(), o, line)
 		},
 	}
 	flags := cmd.Flags()
@@ -74,8 +76,8 @@ and QUEUEMILL_SQS_SECRET_ACCESS_KEY.`,
 }
 
 // completeUp reads what flags only point at.
-func (p *program) completeUp(o *app.UpOptions, f *upFlags) (err error) {
-	if o.Logger, err = p.logger(f.logFormat, f.logLevel); err != nil {
+func (p *program) completeUp(o *app.UpOptions, f *upFlags, line *progress) (err error) {
+	if o.Logger, err = newLogger(line.above(p.env.Stderr), f.logFormat, f.logLevel); err != nil {
 		return err
 	}
 	if o.Token, err = readToken(f.tokenFile); err != nil {
@@ -86,7 +88,7 @@ func (p *program) completeUp(o *app.UpOptions, f *upFlags) (err error) {
 	return err
 }
 
-func (p *program) logger(format, level string) (*slog.Logger, error) {
+func newLogger(w io.Writer, format, level string) (*slog.Logger, error) {
 	var l slog.Level
 	if err := l.UnmarshalText([]byte(level)); err != nil {
 		return nil, usagef("there are debug, info, warn, error", "there is no log level %q", level)
@@ -94,15 +96,15 @@ func (p *program) logger(format, level string) (*slog.Logger, error) {
 	options := &slog.HandlerOptions{Level: l}
 	switch format {
 	case "text":
-		return slog.New(slog.NewTextHandler(p.env.Stderr, options)), nil
+		return slog.New(slog.NewTextHandler(w, options)), nil
 	case "json":
-		return slog.New(slog.NewJSONHandler(p.env.Stderr, options)), nil
+		return slog.New(slog.NewJSONHandler(w, options)), nil
 	}
 	return nil, usagef("there are text, json", "there is no log format %q", format)
 }
 
 // up runs the app between its signals and a person.
-func (p *program) up(ctx context.Context, o app.UpOptions) error {
+func (p *program) up(ctx context.Context, o app.UpOptions, line *progress) error {
 	leanMemory()
 	interrupts := make(chan os.Signal, 4)
 	o.Interrupts = interrupts
@@ -125,7 +127,6 @@ func (p *program) up(ctx context.Context, o app.UpOptions) error {
 	defer signal.Stop(reload)
 	o.Reload = reload
 
-	line := p.newProgress()
 	o.Say = func(format string, args ...any) { line.done(); p.say(format, args...) }
 	o.Ready = func(e app.Endpoints) { p.banner(&o, e) }
 	o.Progress = func(s httpapi.Status) { showWork(line, s) }

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/queuemill/queuemill/internal/reason"
 	"github.com/queuemill/queuemill/internal/record"
 )
@@ -176,19 +178,37 @@ func (s *Server) retryJobs(w http.ResponseWriter, r *http.Request) error {
 		names = names[:req.Limit]
 	}
 	result := BulkResult{Jobs: []string{}, DryRun: req.DryRun}
-	for _, name := range names {
-		if !req.DryRun {
-			if err := s.backend.Controller.Retry(r.Context(), name); err != nil {
-				if r.Context().Err() != nil {
-					return r.Context().Err()
-				}
-				result.Refused = append(result.Refused, BulkError{name, problemOf(err)})
-				continue
-			}
+	errs := make([]error, len(names))
+	if !req.DryRun {
+		s.retryEach(r.Context(), names, errs)
+	}
+	for i, name := range names {
+		if errs[i] == nil {
+			result.Jobs = append(result.Jobs, name)
+		} else {
+			result.Refused = append(result.Refused, BulkError{name, problemOf(errs[i])})
 		}
-		result.Jobs = append(result.Jobs, name)
 	}
 	return writeJSON(w, http.StatusAccepted, result)
+}
+
+// retriesAtOnce is how many durable requests share a group commit.
+const retriesAtOnce = 32
+
+// retryEach begins in the order of names. Once the caller is gone the others
+// are left alone.
+func (s *Server) retryEach(ctx context.Context, names []string, errs []error) {
+	var g errgroup.Group
+	g.SetLimit(retriesAtOnce)
+	for i, name := range names {
+		g.Go(func() error {
+			if errs[i] = ctx.Err(); errs[i] == nil {
+				errs[i] = s.backend.Controller.Retry(ctx, name)
+			}
+			return nil
+		})
+	}
+	_ = g.Wait() // errs has them
 }
 
 func (s *Server) retryNames(ctx context.Context, req *RetryRequest) ([]string, error) {
