@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -21,7 +22,7 @@ func lockDir(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, dirError(dir, err)
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := takeLock(f, dir, path); err != nil {
 		defer f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, holder(dir, path)
@@ -34,6 +35,23 @@ func lockDir(dir string) (*os.File, error) {
 		return nil, fmt.Errorf("write %s: %w", path, err)
 	}
 	return f, nil
+}
+
+// orphanedLock is how long a lock may outlive its holder: a process that was
+// killed while it started another one has it until that one's program runs.
+const orphanedLock = 2 * time.Second
+
+func takeLock(f *os.File, dir, path string) error {
+	for deadline := time.Now().Add(orphanedLock); ; time.Sleep(5 * time.Millisecond) {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if !errors.Is(err, unix.EWOULDBLOCK) || time.Now().After(deadline) {
+			return err
+		}
+		var inUse *InUseError
+		if !errors.As(holder(dir, path), &inUse) || inUse.PID == 0 || !errors.Is(unix.Kill(inUse.PID, 0), unix.ESRCH) {
+			return err
+		}
+	}
 }
 
 func writeAt(f *os.File, s string) error {

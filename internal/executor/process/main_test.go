@@ -1,6 +1,7 @@
 package process_test
 
 import (
+	"fmt"
 	"os"
 	"testing"
 
@@ -9,5 +10,12 @@ import (
 
 func TestMain(m *testing.M) {
 	process.SupervisorMain()
+	if dir := os.Getenv(crashEnv); dir != "" {
+		if err := crashMain(dir); err != nil {
+			fmt.Fprintln(os.Stderr, "controller:", err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	os.Exit(m.Run())
 }
