@@ -139,13 +139,18 @@ func (c *crashTest) fill() {
 	c.o.Args = []string{"-f", path}
 }
 
-// oneKill starts the controller and kills it 0.1 to 1.5 s later. Every other
-// time the next controller starts at once, in the middle of what the old one's
-// supervisor does then, and is killed in its turn when that is over.
+// oneKill starts the controller and kills it up to a second later: one time in
+// four counted from its start, to hit what it does then, else from when it is
+// ready. Every other time the next controller starts at once, in the middle of
+// what the old one's supervisor does then, and is killed in its turn when that
+// is over.
 func (c *crashTest) oneKill() {
 	up := mill.Start(c.t, c.o)
+	if c.random.IntN(4) != 0 {
+		up.WaitReady(c.t)
+	}
 	select {
-	case <-time.After(100*time.Millisecond + time.Duration(c.random.Int64N(int64(1400*time.Millisecond)))):
+	case <-time.After(time.Duration(c.random.Int64N(int64(time.Second)))):
 	case <-up.Exited():
 		c.t.Fatalf("queuemill up ended by itself after kill %d:\n%s", len(c.kills), up.Log())
 	}
