@@ -1,14 +1,18 @@
 package crash
 
 import (
+	"crypto/rand"
+	"encoding/hex"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/queuemill/queuemill/internal/store"
@@ -106,4 +110,75 @@ func markNewer(t *testing.T, data string) {
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// smallDisk is a command that runs its arguments where folder is a disk of 192
+// MiB, which ends with it.
+func smallDisk(folder string) []string {
+	return []string{"unshare", "-rm", "sh", "-c", `mount -t tmpfs -o size=192m none "$0" && exec "$@"`, folder}
+}
+
+// TestDiskFull fills the disk under the data directory: sends are refused and
+// say so, everything answered is delivered, and once there is room again sends
+// go on.
+func TestDiskFull(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	disk := filepath.Join(folder, "disk")
+	if err := os.Mkdir(disk, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if !canMount(disk) {
+		t.Log("not shown here: neither root nor user namespaces may mount a small disk")
+		return
+	}
+	o := mill.Options{
+		Binary: binary, Data: filepath.Join(disk, "data"),
+		Listen: mill.FreeAddress(t), SQSListen: mill.FreeAddress(t), Wrap: smallDisk(disk),
+	}
+	up := mill.Start(t, o)
+	up.WaitReady(t)
+	client := newClient(up.SQSURL)
+	url := createQueue(t, client, "full", nil)
+
+	answered := &sent{ids: map[string]string{}}
+	var refused error
+	for i := 0; refused == nil && i < 1000; i++ {
+		body := fmt.Sprintf("%d %s", i, noise(250_000))
+		out, err := client.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: &url, MessageBody: &body})
+		if refused = err; err == nil {
+			answered.answered(body, *out.MessageId)
+		}
+	}
+	if refused == nil {
+		t.Fatal("500 MB fit on a disk of 192 MiB")
+	}
+	if !strings.Contains(refused.Error(), "full") {
+		t.Errorf("the refusal does not say that the disk is full: %v", refused)
+	}
+	t.Logf("%d messages of 500 KB fitted, then: %v", len(answered.ids), refused)
+	checkDelivered(t, answered, drain(t, client, url))
+
+	begin := time.Now()
+	err := mill.Poll(t.Context(), 2*time.Minute, func() (bool, error) {
+		body := "after"
+		_, err := client.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: &url, MessageBody: &body})
+		return err == nil, nil //nolint:nilerr // not yet
+	})
+	if err != nil {
+		t.Errorf("sends do not go on after everything was deleted: %v\n%s", err, tail(up.Log()))
+	}
+	t.Logf("sends go on %v after everything was deleted", time.Since(begin).Round(time.Millisecond))
+}
+
+// noise is text of two characters for each byte that does not compress well.
+func noise(bytes int) string {
+	data := make([]byte, bytes)
+	_, _ = rand.Read(data) // never fails
+	return hex.EncodeToString(data)
+}
+
+func canMount(folder string) bool {
+	line := append(smallDisk(folder), "true")
+	return exec.Command(line[0], line[1:]...).Run() == nil
 }

@@ -41,7 +41,8 @@ type sender func(ctx context.Context, body string, answered func(body, id string
 
 // TestKillDuringSendsKeepsWhatWasAnswered kills the server while clients send
 // over SQS and HTTP. What was answered is there exactly once; what was not is
-// there at most once.
+// there at most once. On the FIFO queue a client repeats what was not answered
+// with the same deduplication ID: that is there exactly once.
 func TestKillDuringSendsKeepsWhatWasAnswered(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
@@ -53,11 +54,12 @@ func TestKillDuringSendsKeepsWhatWasAnswered(t *testing.T) {
 	up.WaitReady(t)
 	client := newClient(up.SQSURL)
 	standard := createQueue(t, client, "sends", nil)
+	fifo := createQueue(t, client, "sends.fifo", map[string]string{"FifoQueue": "true"})
 
 	var senders sync.WaitGroup
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	once := &sent{ids: map[string]string{}}
+	once, repeated := &sent{ids: map[string]string{}}, &sent{ids: map[string]string{}}
 	start := func(name string, n int, s sender) {
 		for i := range n {
 			senders.Go(func() {
@@ -72,6 +74,15 @@ func TestKillDuringSendsKeepsWhatWasAnswered(t *testing.T) {
 	start("single", 6, sendSingle(client, standard))
 	start("batch", 4, sendTen(client, standard))
 	start("http", 4, sendHTTP(up.URL+"/v1/queues/sends/messages"))
+	senders.Go(func() {
+		for seq := 0; ctx.Err() == nil; seq++ {
+			body := "fifo-" + strconv.Itoa(seq)
+			for sendFIFO(client, fifo)(ctx, body, repeated.answered) != nil && ctx.Err() == nil {
+				pause(ctx)
+			}
+		}
+	})
+
 	random := rand.New(rand.NewPCG(*seed, 2))
 	for range sendKills {
 		select {
@@ -90,6 +101,7 @@ func TestKillDuringSendsKeepsWhatWasAnswered(t *testing.T) {
 
 	up.WaitReady(t)
 	checkDelivered(t, once, drain(t, client, standard))
+	checkDelivered(t, repeated, drain(t, client, fifo))
 }
 
 func pause(ctx context.Context) {
@@ -126,6 +138,18 @@ func sendTen(client *sqs.Client, url string) sender {
 			answered(body+"-"+*one.Id, *one.MessageId)
 		}
 		return nil
+	}
+}
+
+func sendFIFO(client *sqs.Client, url string) sender {
+	return func(_ context.Context, body string, answered func(body, id string)) error {
+		out, err := client.SendMessage(context.Background(), &sqs.SendMessageInput{
+			QueueUrl: &url, MessageBody: &body, MessageGroupId: aws.String("g"), MessageDeduplicationId: &body,
+		})
+		if err == nil {
+			answered(body, *out.MessageId)
+		}
+		return err
 	}
 }
 
