@@ -159,8 +159,6 @@ func (d *delivery) try(i int, job *executor.Job, look bool) (outcome, error) {
 			found = &exists.Found
 		case errors.Is(err, executor.ErrTerminating):
 			return left, nil
-		case errors.Is(err, executor.ErrNotFound): // the record of the attempt before was deleted
-			job.Attempt = 1
 		default:
 			return pending, fmt.Errorf("create job %s: %w", job.Name, err)
 		}
@@ -187,11 +185,7 @@ func (d *delivery) judge(i int, job *executor.Job, found *record.Record) (o outc
 	}
 	receipt := m.Receipt
 	_, err = r.executor.Patch(r.work, found.Name, found.UID, executor.Patch{Receipt: &receipt})
-	switch {
-	case errors.Is(err, executor.ErrNotFound):
-		job.Attempt = 1
-		return 0, true, nil
-	case err != nil:
+	if err != nil { // deleted meanwhile, maybe: the next try looks again
 		return pending, false, fmt.Errorf("adopt receipt for job %s: %w", found.Name, err)
 	}
 	r.log.Debug("adopted a redelivered message", keyJob, found.Name, keyMessageID, m.ID)

@@ -226,6 +226,24 @@ func TestS3EventWithAFailedRecordTriesOnlyThatAgain(t *testing.T) {
 	}
 }
 
+func TestRetryOfOneFailedRecordLeavesTheOtherToTheRedelivery(t *testing.T) {
+	inWorld(t, func(s *v1alpha1.QueueJobSpec) {
+		onSuccess(s)
+		s.Message.Format = []v1alpha1.MessageFormat{v1alpha1.FormatS3Event}
+	}, func(t *testing.T, w *world) {
+		w.send(s3Event("a", "b"))
+		names := w.exec.Names("")
+		w.finish(false)
+		w.pass(time.Second)
+		w.retry(names[0])
+		w.finish(true)
+		w.wantStates("1 Succeeded, 1 Failed")
+		w.pass(time.Hour)
+		w.wantStates("1 Running, 1 Succeeded")
+		w.wantCreated(4)
+	})
+}
+
 func TestRetryOfOneRecordDoesNotLoseAnotherOfTheMessage(t *testing.T) {
 	inWorld(t, func(s *v1alpha1.QueueJobSpec) {
 		onSuccess(s)
