@@ -5,9 +5,12 @@ import (
 	"bytes"
 	"fmt"
 	"image/jpeg"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -162,6 +165,38 @@ func (r *readme) want(states map[record.State]int, said ...string) {
 	}
 }
 
+// wantMetrics checks that the document has a row for each metric there is, and
+// for none that there is not.
+func (r *readme) wantMetrics(path string) {
+	r.t.Helper()
+	document, err := os.ReadFile(path)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	resp, err := http.Get(r.up.URL + "/metrics")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	metrics, err := io.ReadAll(resp.Body)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	rows := find(`(?m)^\| .(queuemill_\w+)`, document)
+	if there := find(`(?m)^# HELP (queuemill_\w+)`, metrics); !slices.Equal(rows, there) {
+		r.t.Errorf("%s has rows for\n%q\nthe metrics are\n%q", path, rows, there)
+	}
+}
+
+// find is what the first group of every match holds, sorted.
+func find(pattern string, text []byte) (found []string) {
+	for _, match := range regexp.MustCompile(pattern).FindAllSubmatch(text, -1) {
+		found = append(found, string(match[1]))
+	}
+	slices.Sort(found)
+	return found
+}
+
 func TestPing(t *testing.T) {
 	t.Parallel()
 	r := newReadme(t, "ping")
@@ -177,6 +212,7 @@ func TestTour(t *testing.T) {
 	r.folder = filepath.Join(r.folder, "../..")
 	r.tour("../README.md")
 	r.want(map[record.State]int{record.Succeeded: 10, record.Failed: 2, record.Invalid: 1}, "MessageId", "exit code 2")
+	r.wantMetrics("../docs/OPERATIONS.md")
 }
 
 // TestDemo runs what `make demo` runs, and then the commands it prints.
