@@ -69,6 +69,16 @@ func storeError(err error) error {
 	return &Error{Code: CodeInternalFailure, Message: "The store failed: " + err.Error(), cause: err}
 }
 
+// errStaleReceipt marks errors about receipts that were good once; SQS has no
+// code of their own for them.
+var errStaleReceipt = errors.New("receipt is not the present one")
+
+func staleReceipt(h handle, reason string) error {
+	e := errorf(CodeInvalidParameterValue, "Value %s for parameter ReceiptHandle is invalid. Reason: %s", h, reason)
+	e.cause = errStaleReceipt
+	return e
+}
+
 func errNoQueue() error {
 	return &Error{Code: CodeQueueDoesNotExist, Message: "The specified queue does not exist."}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/queuemill/queuemill/internal/queue"
@@ -168,7 +167,7 @@ func seamError(err error) error {
 	case CodeInternalFailure:
 		return err
 	}
-	if strings.Contains(e.Message, "parameter ReceiptHandle") { // expired, or its message is gone: no code of their own
+	if errors.Is(err, errStaleReceipt) {
 		return fmt.Errorf("%w: %w", queue.ErrReceiptInvalid, err)
 	}
 	return fmt.Errorf("%w: %w", queue.ErrInvalid, err)

@@ -93,7 +93,7 @@ func (q *Queue) lift(h handle, now instant) (leavingSlot, error) {
 		return leavingSlot{}, nil
 	}
 	if q.fifo && (m.nonce != h.nonce || m.state != inFlight) {
-		return leavingSlot{}, errorf(CodeInvalidParameterValue, "Value %s for parameter ReceiptHandle is invalid. Reason: The receipt handle has expired.", h)
+		return leavingSlot{}, staleReceipt(h, "The receipt handle has expired.")
 	}
 	l := leavingSlot{ref: r, seq: h.seq, size: m.size, was: m.state}
 	if l.was == inFlight {

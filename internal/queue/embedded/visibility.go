@@ -70,7 +70,7 @@ func (q *Queue) ChangeVisibility(ctx context.Context, changes []VisibilityChange
 func (q *Queue) changeable(now instant, h handle, timeout time.Duration) (ref, error) {
 	r, ok := q.index.received[h.seq]
 	if !ok || q.index.at(r).nonce != h.nonce {
-		return 0, errorf(CodeInvalidParameterValue, "Value %s for parameter ReceiptHandle is invalid. Reason: Message does not exist or is not available for visibility timeout change.", h)
+		return 0, staleReceipt(h, "Message does not exist or is not available for visibility timeout change.")
 	}
 	m := q.index.at(r)
 	if m.state != inFlight {
