@@ -105,11 +105,13 @@ func (m *mill) stopJobs(stopRunners context.CancelFunc) (interrupted bool) {
 	return interrupted
 }
 
-// idleEvery is how often somebody who waits for idleness has it looked at;
-// nobody waiting, nothing is looked at.
+// How often somebody who waits for idleness has it looked at; nobody waiting,
+// nothing is looked at. Queues of other machines count approximately, so their
+// emptiness is looked at twice.
 const (
-	idleEvery     = 50 * time.Millisecond
-	progressEvery = 250 * time.Millisecond
+	idleEvery        = 50 * time.Millisecond
+	foreignIdleEvery = 2 * time.Second
+	progressEvery    = 250 * time.Millisecond
 )
 
 // WaitIdle is httpapi.Controller's.
@@ -119,9 +121,17 @@ func (m *mill) waitIdle(ctx context.Context, progress func(httpapi.Status)) erro
 	tick := time.NewTicker(idleEvery)
 	defer tick.Stop()
 	var told time.Time
-	for {
-		if m.runners.idle(ctx) {
+	for looks := 0; ; {
+		foreign := m.runners.foreign()
+		if !m.runners.idle(ctx) {
+			looks = 0
+		} else if looks++; !foreign || looks == 2 {
 			return nil
+		}
+		if foreign {
+			tick.Reset(foreignIdleEvery)
+		} else {
+			tick.Reset(idleEvery)
 		}
 		if progress != nil && time.Since(told) >= progressEvery {
 			if s, err := m.Status(ctx); err == nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -97,6 +98,10 @@ func (m *mill) follow(ctx context.Context) error {
 
 func (m *mill) reload() {
 	if m.draining.Load() {
+		return
+	}
+	if slices.Contains(m.o.Files, manifest.Stdin) {
+		m.log.Warn("manifests that came from stdin can't be read again; what was read before holds")
 		return
 	}
 	objects, warnings, err := loadManifests(m.o.Files)

@@ -18,6 +18,7 @@ import (
 	"github.com/queuemill/queuemill/internal/httpapi"
 	"github.com/queuemill/queuemill/internal/manifest"
 	"github.com/queuemill/queuemill/internal/queue"
+	"github.com/queuemill/queuemill/internal/queue/sqs"
 	"github.com/queuemill/queuemill/internal/queuejob"
 	"github.com/queuemill/queuemill/internal/record"
 )
@@ -304,6 +305,19 @@ func exampleBody(spec *v1alpha1.MessageSpec) string {
 		fields = append(fields, fmt.Sprintf("%q: %q", env.FieldPath, value))
 	}
 	return "{" + strings.Join(fields, ", ") + "}"
+}
+
+// foreign tells whether a queue is on another machine, where a look costs
+// money and counts are approximate.
+func (r *runners) foreign() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, one := range r.all {
+		if _, ok := one.queue.(*sqs.Queue); ok {
+			return true
+		}
+	}
+	return false
 }
 
 // idle tells whether the queues are empty and the jobs finished. The queues are

@@ -85,6 +85,16 @@ func sameToPeople(a, b *httpapi.Job) bool {
 	return a.UID == b.UID && a.State == b.State && a.LastAttempt() == b.LastAttempt()
 }
 
+// nameWidth is that of the longest name at hand; later ones are of the same
+// QueueJobs, mostly.
+func nameWidth(jobs []httpapi.Job) int {
+	width := 24
+	for _, j := range jobs {
+		width = max(width, len(j.Name))
+	}
+	return width
+}
+
 // flush prints what is held back.
 func (w *jobWatch) flush() error {
 	if !w.lines {
@@ -103,7 +113,7 @@ func (w *jobWatch) flush() error {
 			_, err = fmt.Fprintln(p.env.Stdout, j.Name)
 		default:
 			if w.columns == nil {
-				w.columns = newColumns(jobsTable(wide), []int{30, 9, 16, 7, 7, 8, 5, 36, 0})
+				w.columns = newColumns(jobsTable(wide), []int{nameWidth(w.first), 9, 14, 4, 7, 8, 4, 36, 0})
 				if !p.format.noHeaders {
 					err = w.columns.write(p.env.Stdout, w.columns.table.header, false)
 				}

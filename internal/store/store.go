@@ -70,7 +70,7 @@ func Open(dir string, o Options) (*DB, error) {
 }
 
 func (db *DB) takeDir() error {
-	if err := os.MkdirAll(db.dir, 0o755); err != nil {
+	if err := os.MkdirAll(db.dir, 0o700); err != nil { // messages are nobody else's
 		return dirError(db.dir, err)
 	}
 	lock, err := lockDir(db.dir)
