@@ -45,6 +45,7 @@ func crashJob(dir string, n int) executor.Job {
 
 // crashMain is the controller that is killed: it creates all jobs, of which
 // some are there from its earlier lives, and ends when all have finished.
+// Where there is a FIFO it creates one job alone, which ends when told so there.
 func crashMain(dir string) error {
 	db, err := store.Open(filepath.Join(dir, "data"), store.Options{})
 	if err != nil {
@@ -53,6 +54,15 @@ func crashMain(dir string) error {
 	ctx := context.Background()
 	e, err := process.Open(ctx, process.Options{DB: db, Dir: filepath.Join(dir, "data", "jobs")})
 	if err != nil {
+		return err
+	}
+	if fifo := filepath.Join(dir, "fifo"); exists(fifo) {
+		s := shell(`echo $$ > "$FIFO"; read -r x < "$FIFO"`)
+		s.Process.Env = []v1alpha1.EnvVar{{Name: "FIFO", Value: fifo}}
+		if _, err := e.Create(ctx, newJob("a", s)); err != nil {
+			return err
+		}
+		_, err := awaitEnd(ctx, e, "a")
 		return err
 	}
 	room := make(chan struct{}, 8)
@@ -76,6 +86,11 @@ func crashMain(dir string) error {
 	}
 	wg.Wait()
 	return errors.Join(append(errs, e.Close(), db.Close())...)
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // awaitEnd waits for a record to be finished, however long that takes.
@@ -104,18 +119,9 @@ func awaitEnd(ctx context.Context, e *process.Executor, name string) (rec record
 // one number, and nothing again that had ended.
 func TestKilledControllers(t *testing.T) {
 	dir := t.TempDir()
-	program, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	kills := 0
 	for done := false; !done; {
-		cmd := exec.Command(program)
-		cmd.Env = append(os.Environ(), crashEnv+"="+dir)
-		cmd.Stderr = os.Stderr
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
+		cmd := startController(t, dir)
 		ended := make(chan error, 1)
 		go func() { ended <- cmd.Wait() }()
 		after := time.Duration(-1)
@@ -130,6 +136,52 @@ func TestKilledControllers(t *testing.T) {
 	}
 	t.Logf("killed %d times", kills)
 	checkCrashed(t, dir)
+}
+
+func startController(t *testing.T, dir string) *exec.Cmd {
+	t.Helper()
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(program)
+	cmd.Env = append(os.Environ(), crashEnv+"="+dir)
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return cmd
+}
+
+// A job that ends while its controller can't take note of it, and never will,
+// is not run again: the journal knows.
+func TestAnEndThatNoControllerSawCounts(t *testing.T) {
+	r := &rig{t: t, dir: filepath.Join(t.TempDir(), "data")}
+	fifo := filepath.Join(filepath.Dir(r.dir), "fifo")
+	if err := unix.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := startController(t, filepath.Dir(r.dir))
+	line, err := os.ReadFile(fifo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Process.Signal(unix.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(fifo, []byte("end\n"), 0); err != nil {
+		t.Fatal(err)
+	}
+	gone(t, pids(t, string(line))[0], 5*time.Second)
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // killed
+	r.open()
+	defer r.close()
+	if rec := r.await("a", finished); rec.State != record.Succeeded || len(rec.Attempts) != 1 || rec.Attempts[0].ExitCode == nil {
+		t.Errorf("finished as %+v", rec)
+	}
 }
 
 // crashOne lets a controller live for a while and tells whether it had done all

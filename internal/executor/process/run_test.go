@@ -57,9 +57,19 @@ func gone(t *testing.T, pid int, limit time.Duration) {
 		t.Fatal(err)
 	}
 	defer func() { _ = unix.Close(fd) }()
-	n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(limit.Milliseconds()))
-	if err != nil && err != unix.EINTR || n == 0 {
-		t.Errorf("process %d is still there after %s", pid, limit)
+	for deadline := time.Now().Add(limit); ; {
+		wait := max(time.Until(deadline), 0)
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(wait.Milliseconds()))
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			t.Fatal(err)
+		case n > 0:
+			return
+		default:
+			t.Errorf("process %d is still there after %s", pid, limit)
+			return
+		}
 	}
 }
 
