@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strconv"
@@ -102,30 +103,39 @@ func queueJobsTable(all []httpapi.QueueJob, wide bool) *table {
 	return t
 }
 
-// conditionText is what is not as it should be, or Ready.
+// conditionText is what is not as it should be, or Ready. Why it is not ready
+// is said only where no other condition tells.
 func conditionText(qj *httpapi.QueueJob) string {
 	var wrong []string
+	notReady := ""
 	if qj.Suspended {
 		wrong = append(wrong, "Suspended")
 	}
 	for _, c := range qj.Conditions {
-		healthy := c.Type == "Ready" || c.Type == "SourceHealthy"
-		if c.Status == healthy || c.Type == "Suspended" || c.Type == "Ready" && len(qj.Conditions) > 1 {
-			continue
+		switch {
+		case c.Type == "Ready" && !c.Status:
+			notReady = withMessage(cmp.Or(c.Reason, "not Ready"), c.Message)
+		case c.Type == "Ready", c.Type == "Suspended":
+		case c.Type == "SourceHealthy" && !c.Status:
+			wrong = append(wrong, withMessage("not SourceHealthy", c.Message))
+		case c.Type != "SourceHealthy" && c.Status:
+			wrong = append(wrong, withMessage(c.Type, c.Message))
 		}
-		text := c.Type
-		if healthy {
-			text = "not " + c.Type
-		}
-		if c.Message != "" {
-			text += ": " + c.Message
-		}
-		wrong = append(wrong, text)
 	}
-	if len(wrong) == 0 {
-		return "Ready"
+	switch {
+	case len(wrong) > 0:
+		return strings.Join(wrong, "; ")
+	case notReady != "":
+		return notReady
 	}
-	return strings.Join(wrong, "; ")
+	return "Ready"
+}
+
+func withMessage(what, message string) string {
+	if message == "" {
+		return what
+	}
+	return what + ": " + message
 }
 
 func queuesTable(all []httpapi.Queue, wide bool) *table {
@@ -141,7 +151,7 @@ func queuesTable(all []httpapi.Queue, wide bool) *table {
 		}
 		row := []string{q.Name, strconv.Itoa(q.Visible), strconv.Itoa(q.InFlight), strconv.Itoa(q.Delayed), oldest, orDash(q.DeadLetterQueue)}
 		if q.Error != "" {
-			row = []string{q.Name, "?", "?", "?", "?", q.Error}
+			row = []string{q.Name, "?", "?", "?", "?", "error: " + q.Error}
 		}
 		if wide {
 			row = append(row, strconv.FormatBool(q.FIFO), orDash(q.URL))
