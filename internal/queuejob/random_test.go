@@ -23,7 +23,7 @@ func TestAnythingGoes(t *testing.T) {
 		for _, ack := range []v1alpha1.AckMode{v1alpha1.AckOnCreate, v1alpha1.AckOnSuccess} {
 			t.Run(fmt.Sprint(ack, " seed ", seed), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					c := &chaos{world: newWorld(t, queuetest.Options{}, func(s *v1alpha1.QueueJobSpec) {
+					c := &chaos{world: newWorld(t, queuetest.Options{FIFO: seed%3 == 0}, func(s *v1alpha1.QueueJobSpec) {
 						s.Ack = ack
 						s.MaxActive = 4
 					}), random: rand.New(rand.NewPCG(seed, 7)), retried: map[string]int{}}

@@ -84,12 +84,16 @@ func (r *Runner) next(now time.Time, t *trouble) step {
 // gives its room back in the end; r.mu is held.
 func (r *Runner) waitForRoom(now time.Time) step {
 	switch {
-	case r.forget(now.Add(-forgetAfter)):
-		return step{until: now}
-	case len(r.view.unseen) > 0:
-		return step{until: now.Add(forgetAfter)}
+	case len(r.view.unseen) == 0:
+		return step{}
+	case now.Before(r.forgetAt):
+		return step{until: r.forgetAt}
 	}
-	return step{}
+	r.forgetAt = now.Add(forgetAfter)
+	if r.forget(now.Add(-forgetAfter)) {
+		return step{until: now}
+	}
+	return step{until: r.forgetAt}
 }
 
 // full tells whether the history of failures is; r.mu is held.

@@ -62,9 +62,11 @@ func (r *Runner) Retry(ctx context.Context, name string) error {
 
 // wantRetry queues a requested retry; r.mu is held.
 func (r *Runner) wantRetry(name string) {
-	if slices.Contains(r.retries, name) {
+	e := r.view.entries[name]
+	if e.retrying {
 		return
 	}
+	e.retrying = true
 	r.retries = append(r.retries, name)
 	r.interruptReceive()
 }
@@ -75,7 +77,12 @@ func (r *Runner) nextRetry() string {
 	for len(r.retries) > 0 {
 		name := r.retries[0]
 		r.retries = r.retries[1:]
-		if e := r.view.entries[name]; e != nil && e.retry && e.state.Finished() && !e.inHand() {
+		e := r.view.entries[name]
+		if e == nil {
+			continue
+		}
+		e.retrying = false
+		if e.retry && e.state.Finished() && !e.inHand() {
 			return name
 		}
 	}
@@ -88,13 +95,15 @@ func (r *Runner) startRetry(c *config, name string) {
 	r.task(func() {
 		t := r.trouble(opExecutor)
 		defer t.ok()
-		for {
-			err := r.retry(c, name)
-			if err == nil || !t.wait(r.ctx, err) {
-				break // stopped: the request is durable
-			}
+		var l *lease // taken back by one try, for the next ones too
+		err := r.retry(c, name, &l)
+		for err != nil && t.wait(r.ctx, err) {
+			err = r.retry(c, name, &l)
 		}
 		r.mu.Lock()
+		if err == nil { // else stopped: the request is durable
+			r.view.entries[name].retry = false
+		}
 		r.handOver(name)
 		r.unlock()
 	})
@@ -102,20 +111,23 @@ func (r *Runner) startRetry(c *config, name string) {
 
 // retry carries out one request. An error is worth another try; a request that
 // can't be carried out is taken back, with an event.
-func (r *Runner) retry(c *config, name string) error {
+func (r *Runner) retry(c *config, name string, l **lease) error {
 	rec, err := r.executor.Get(r.work, name)
 	switch {
-	case errors.Is(err, executor.ErrNotFound), errors.Is(err, executor.ErrTerminating):
+	case errors.Is(err, executor.ErrNotFound):
+		r.placed(*l, false)
 		return nil
 	case err != nil:
 		return fmt.Errorf("retry %s: %w", name, err)
-	case !rec.RetryRequested || !rec.State.Finished():
+	case !rec.RetryRequested || !rec.State.Finished(): // by the try before, or a redelivery
+		r.await(*l, &rec)
+		r.placed(*l, true)
 		return nil
 	}
 	d := r.deliveryOf(c, &rec)
 	switch rec.State {
 	case record.Failed:
-		return r.retryFailed(d, &rec)
+		return r.retryFailed(d, &rec, l)
 	case record.Invalid:
 		return r.readAnew(d, &rec)
 	default:
@@ -124,7 +136,7 @@ func (r *Runner) retry(c *config, name string) error {
 }
 
 // retryFailed starts the next attempt straight from the record.
-func (r *Runner) retryFailed(d *delivery, rec *record.Record) error {
+func (r *Runner) retryFailed(d *delivery, rec *record.Record, held **lease) error {
 	i := slices.IndexFunc(d.items, func(item message.Item) bool { return item.Name == rec.Name })
 	if i < 0 && len(d.items) == 1 {
 		i = 0 // an edited manifest names it otherwise: a retry keeps the identity
@@ -136,13 +148,14 @@ func (r *Runner) retryFailed(d *delivery, rec *record.Record) error {
 		cause := d.items[i].Invalid
 		return r.refuse(rec, fmt.Sprintf("under the edited manifest its message is invalid: %s: %s", cause.Reason, cause.Detail))
 	}
-	if d.config.ack == onSuccess {
+	if d.config.ack == onSuccess && *held == nil {
 		l, err := r.takeBack(d, rec)
 		if err != nil {
 			return err
 		}
-		d.lease = l
+		*held = l
 	}
+	d.lease = *held
 	job := d.job(i)
 	job.Name, job.Identity, job.IdempotencyKey = rec.Name, rec.Identity, rec.IdempotencyKey
 	job.Message.Items = rec.Message.Items

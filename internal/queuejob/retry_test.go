@@ -244,6 +244,29 @@ func TestRetryOfOneFailedRecordLeavesTheOtherToTheRedelivery(t *testing.T) {
 	})
 }
 
+func TestRetryAskedForWhileARedeliveryIsInHandIsNotLost(t *testing.T) {
+	inWorld(t, nil, func(t *testing.T, w *world) {
+		id := w.send("a")[0]
+		m := w.queue.Messages()
+		w.finish(false)
+		w.pass(time.Second)
+		if len(m) != 1 || m[0].ID != id {
+			t.Fatal("no message to deliver again")
+		}
+		name := w.exec.Names("")[0]
+		slow := make(chan struct{})
+		w.exec.BeforeCreate(func(executor.Job) error { <-slow; return nil })
+		w.queue.Duplicate(m[0])
+		synctest.Wait()
+		w.retry(name)
+		w.wantStates("1 Failed")
+		close(slow)
+		synctest.Wait()
+		w.wantStates("1 Running")
+		w.wantCreated(2)
+	})
+}
+
 func TestRetryOfOneRecordDoesNotLoseAnotherOfTheMessage(t *testing.T) {
 	inWorld(t, func(s *v1alpha1.QueueJobSpec) {
 		onSuccess(s)
@@ -261,6 +284,29 @@ func TestRetryOfOneRecordDoesNotLoseAnotherOfTheMessage(t *testing.T) {
 		w.pass(time.Hour)
 		w.wantStates("1 Running, 1 Succeeded")
 		w.wantQueue(0, 1)
+	})
+}
+
+func TestRetryWhoseCreateWasNotAnsweredHoldsAndSettlesTheMessage(t *testing.T) {
+	inWorld(t, onSuccess, func(t *testing.T, w *world) {
+		w.send("a")
+		w.finish(false)
+		w.pass(time.Second)
+		w.exec.AfterCreate(func(executor.Job) error {
+			w.exec.AfterCreate(nil)
+			return executor.ErrUnavailable
+		})
+		w.retry(w.exec.Names("")[0])
+		w.pass(time.Hour)
+		w.wantStates("1 Running")
+		w.wantQueue(0, 1)
+		w.finish(true)
+		w.pass(time.Second)
+		w.wantQueue(0, 0)
+		w.wantCreated(2)
+		if !w.runner.Idle() {
+			t.Error("not idle: a lease has leaked")
+		}
 	})
 }
 

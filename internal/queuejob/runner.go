@@ -75,6 +75,7 @@ type Runner struct {
 	retained  []string  // succeeded names, the oldest finished first
 	retainAt  time.Time // when retain looks again by itself; zero: when poked
 	leaseAt   time.Time // when the next lease is due; zero: none is
+	forgetAt  time.Time // when the receive loop gives up on what was never shown
 	troubles  map[operation]map[*trouble]struct{}
 	running   int                // tasks under way
 	interrupt context.CancelFunc // ends the receive under way; nil: none

@@ -32,6 +32,7 @@ type entry struct {
 	awaitUID   string    // of its record
 	awaitSince time.Time // when its create was answered; in view.unseen while awaiting
 	retained   bool      // in Runner.retained
+	retrying   bool      // in Runner.retries
 }
 
 // inHand tells whether the name takes room although no unfinished record of it

@@ -146,6 +146,9 @@ func (r *Runner) handOver(names ...string) {
 		e := r.view.put(name)
 		r.settleOf(e.messageID)
 		r.retainAcked(e)
+		if e.retry && e.state.Finished() {
+			r.wantRetry(name) // it was asked for while the name was in hand
+		}
 	}
 	r.wakeReceive.poke()
 }

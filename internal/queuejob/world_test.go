@@ -25,6 +25,7 @@ type world struct {
 	t           *testing.T
 	queue       *queuetest.Fake
 	deadLetters *queuetest.Fake
+	fifo        bool
 	exec        *executortest.Fake
 	qj          *v1alpha1.QueueJob
 
@@ -65,7 +66,7 @@ func newWorld(t *testing.T, o queuetest.Options, set func(*v1alpha1.QueueJobSpec
 		o.DeadLetters = queuetest.NewFake(queuetest.Options{Name: "dead"})
 	}
 	w := &world{t: t, queue: queuetest.NewFake(o), exec: executortest.NewFake(), qj: manifest(set)}
-	w.deadLetters = o.DeadLetters
+	w.deadLetters, w.fifo = o.DeadLetters, o.FIFO
 	w.via.queue, w.via.exec = w.queue, w.exec
 	return w
 }
@@ -123,6 +124,9 @@ func (w *world) send(bodies ...string) []string {
 	out := make([]queue.Outgoing, len(bodies))
 	for i, b := range bodies {
 		out[i].Body = b
+		if w.fifo {
+			out[i].GroupID = fmt.Sprint(len(b) % 3)
+		}
 	}
 	var ids []string
 	for _, res := range w.queue.Send(w.t.Context(), out) {
