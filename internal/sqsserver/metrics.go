@@ -11,6 +11,7 @@ import (
 type metrics struct {
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
+	inFlight prometheus.Gauge
 	open     prometheus.Gauge
 	refused  prometheus.Counter
 
@@ -44,6 +45,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help:    "Time from a request's headers to its answer, long polls included.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1, 5, 20},
 		}, []string{"action"}),
+		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "queuemill_sqs_requests_in_flight",
+			Help: "Requests that are being answered, most of them long polls.",
+		}),
 		open: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "queuemill_sqs_connections",
 			Help: "Connections open to the SQS endpoint.",
@@ -63,7 +68,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		}
 	}
 	if reg != nil {
-		reg.MustRegister(m.requests, m.duration, m.open, m.refused)
+		reg.MustRegister(m.requests, m.duration, m.inFlight, m.open, m.refused)
 	}
 	return m
 }
@@ -78,6 +83,7 @@ func actionNames() []string {
 
 // done counts a call that was answered.
 func (m *metrics) done(c *call) {
+	m.inFlight.Dec()
 	name, result := otherAction, resultOK
 	if c.action != nil {
 		name = c.name

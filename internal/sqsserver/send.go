@@ -39,9 +39,6 @@ func (s *sending) attributesInto(p *map[string]message.Attribute, v value) error
 	m := map[string]message.Attribute{}
 	*p = m
 	return v.dictionary(func(name string, v value) error {
-		if len(m) == maxItems {
-			return tooManyItems()
-		}
 		var at message.Attribute
 		err := v.object(func(member string, v value) error {
 			switch member {

@@ -10,12 +10,13 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"runtime"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/queuemill/queuemill/internal/queue/embedded"
 )
@@ -333,60 +334,25 @@ func TestReceiveOfAClientThatLeftSwallowsNothing(t *testing.T) {
 
 func TestLongPollEndsWithAnAnswerWhenTheServerStops(t *testing.T) {
 	broker := newBroker(t, embedded.Options{})
-	q, err := broker.CreateQueue("us-east-1", "q", nil, nil)
-	if err != nil {
+	if _, err := broker.CreateQueue("us-east-1", "q", nil, nil); err != nil {
 		t.Fatal(err)
 	}
-	addr, stop := startServer(t, New(broker, Options{}))
-	type answer struct {
-		status int
-		body   string
-		err    error
-	}
-	got := make(chan answer, 1)
-	sent := make(chan struct{})
+	s := New(broker, Options{})
+	addr, stop := startServer(t, s)
+	got := make(chan string, 1)
 	go func() {
-		c, err := net.Dial("tcp", addr)
-		if err != nil {
-			got <- answer{err: err}
-			return
-		}
-		in := bufio.NewReader(c)
-		ask := func(wait string) (a answer) {
-			form := url.Values{"Action": {"ReceiveMessage"}, "WaitTimeSeconds": {wait}}
-			if _, a.err = fmt.Fprintf(c, "GET /000000000000/q?%s HTTP/1.1\r\nHost: localhost\r\n\r\n", form.Encode()); a.err != nil {
-				return a
-			}
-			if wait == "20" {
-				close(sent)
-			}
-			r, err := http.ReadResponse(in, nil)
-			if err != nil {
-				return answer{err: err}
-			}
-			b, err := io.ReadAll(r.Body)
-			return answer{r.StatusCode, string(b), err}
-		}
-		if a := ask("0"); a.err != nil { // the connection is known to the server now
-			got <- a
-			return
-		}
-		got <- ask("20")
+		got <- rawTalk(t, addr, "GET /000000000000/q?Action=ReceiveMessage&WaitTimeSeconds=20 HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	}()
-	<-sent
+	for testutil.ToFloat64(s.metrics.inFlight) == 0 {
+		runtime.Gosched()
+	}
 	begin := time.Now()
 	stop()
-	if took := time.Since(begin); took > drainTimeout {
+	if took := time.Since(begin); took > drainTimeout/2 {
 		t.Errorf("stopping took %v", took)
 	}
-	a := <-got
-	// The server may have stopped before it read the request; then the
-	// connection was closed, and there was no poll to end.
-	if a.err == nil && (a.status != 200 || strings.Contains(a.body, "<Message>")) {
-		t.Errorf("answer %+v", a)
-	}
-	if d := q.Depth(); d.Total() != 0 {
-		t.Errorf("depth %+v", d)
+	if a := <-got; !strings.HasPrefix(a, "HTTP/1.1 200") || !strings.Contains(a, "<ReceiveMessageResult></ReceiveMessageResult>") {
+		t.Errorf("answer %q", a)
 	}
 }
 

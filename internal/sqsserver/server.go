@@ -92,6 +92,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := &call{srv: s, w: w, r: r, id: newRequestID(), began: time.Now()}
 	c.xml = len(r.Header["X-Amz-Target"]) == 0
 	c.out = answer{b: sc.out[:0], xml: c.xml}
+	s.metrics.inFlight.Inc()
 	defer func() {
 		if p := recover(); p != nil {
 			if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {

@@ -46,18 +46,14 @@ func intInto(p **int, v value) error {
 	return nil
 }
 
-// maxItems bounds the lists and maps of a request, which a queue's own limits
-// (50 tags, 10 message attributes) bound again.
+// maxItems bounds the lists of a request, and the members of each object in
+// JSON; a queue's own limits (50 tags, 10 message attributes) come on top.
 const maxItems = 1000
-
-func tooManyItems() error {
-	return failf(codeInvalidParameter, "One or more parameters are invalid. Reason: More than %d items in a list or map.", maxItems)
-}
 
 func stringsInto(p *[]string, v value) error {
 	return v.list(func(v value) error {
 		if len(*p) == maxItems {
-			return tooManyItems()
+			return failf(codeInvalidParameter, "One or more parameters are invalid. Reason: More than %d items in a list.", maxItems)
 		}
 		s, err := v.text()
 		*p = append(*p, s)
@@ -69,9 +65,6 @@ func mapInto(p *map[string]string, v value) error {
 	m := map[string]string{}
 	*p = m
 	return v.dictionary(func(key string, v value) (err error) {
-		if len(m) == maxItems {
-			return tooManyItems()
-		}
 		m[key], err = v.text()
 		return err
 	})
