@@ -2,8 +2,10 @@ package queuejob_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -16,16 +18,23 @@ import (
 	"github.com/queuemill/queuemill/internal/record"
 )
 
+var seeds = flag.Uint64("seeds", 60, "how many scenarios of TestAnythingGoes, in each mode")
+
 // TestAnythingGoes lets everything go wrong at random, and then calm return: by
 // then every message has one record, none was done twice, and the queue is empty.
 func TestAnythingGoes(t *testing.T) {
-	for seed := range uint64(60) {
+	for seed := range *seeds {
 		for _, ack := range []v1alpha1.AckMode{v1alpha1.AckOnCreate, v1alpha1.AckOnSuccess} {
 			t.Run(fmt.Sprint(ack, " seed ", seed), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					c := &chaos{world: newWorld(t, queuetest.Options{FIFO: seed%3 == 0}, func(s *v1alpha1.QueueJobSpec) {
 						s.Ack = ack
 						s.MaxActive = 4
+						all := 10_000
+						s.SuccessfulJobsHistoryLimit = &all
+						if seed%5 == 1 {
+							s.Message.Format = []v1alpha1.MessageFormat{v1alpha1.FormatS3Event}
+						}
 					}), random: rand.New(rand.NewPCG(seed, 7)), retried: map[string]int{}}
 					c.run()
 				})
@@ -40,13 +49,13 @@ type chaos struct {
 	random  *rand.Rand
 	hostile queuetest.Hostility
 	mortal  *mortal
-	sent    map[string]bool
+	sent    map[string]int // records to be, by message ID
 	retried map[string]int // requests that were taken, by name
 	calm    bool
 }
 
 func (c *chaos) run() {
-	c.sent = map[string]bool{}
+	c.sent = map[string]int{}
 	c.live()
 	for range 60 {
 		c.step()
@@ -82,8 +91,9 @@ func (c *chaos) step() {
 	switch n := c.random.IntN(20); {
 	case n < 5:
 		c.queue.SetHostility(queuetest.Hostility{}) // what was sent is to be known
-		for _, id := range c.send(bodies(1 + c.random.IntN(4))...) {
-			c.sent[id] = true
+		for range 1 + c.random.IntN(4) {
+			body, records := c.body()
+			c.sent[c.send(body)[0]] = records
 		}
 		c.queue.SetHostility(c.hostile)
 	case n < 9:
@@ -162,6 +172,15 @@ func (c *chaos) list() []record.Record {
 	return list
 }
 
+// body is a message's, and how many records it becomes.
+func (c *chaos) body() (string, int) {
+	if len(c.qj.Spec.Message.Format) == 0 {
+		return strings.Repeat("x", c.random.IntN(9)+1), 1
+	}
+	keys := []string{"a", "b", "c"}[:1+c.random.IntN(3)]
+	return s3Event(keys...), len(keys)
+}
+
 // endSome ends some of what runs, in calm all, and well.
 func (c *chaos) endSome() {
 	for _, name := range c.exec.Names(record.Running) {
@@ -197,9 +216,9 @@ func (c *chaos) judge() {
 			t.Errorf("%s: %d further attempts, %d retries were asked for", rec.Name, extra, c.retried[rec.Name])
 		}
 	}
-	for id := range c.sent {
-		if have[id] != 1 {
-			t.Errorf("message %s has %d records", id, have[id])
+	for id, want := range c.sent {
+		if have[id] != want {
+			t.Errorf("message %s has %d records, want %d", id, have[id], want)
 		}
 		delete(have, id)
 	}
