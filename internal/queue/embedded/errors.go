@@ -64,7 +64,7 @@ func storeError(err error) error {
 	case errors.As(err, &e):
 		return e
 	case errors.Is(err, store.ErrFull):
-		return &Error{Code: CodeServiceUnavailable, Message: "The disk under the data directory is full: the message was not stored. Free some space; receiving and deleting go on.", cause: err}
+		return &Error{Code: CodeServiceUnavailable, Message: "The disk under the data directory is full: nothing was stored. Free some space; receiving and deleting go on.", cause: err}
 	}
 	return &Error{Code: CodeInternalFailure, Message: "The store failed: " + err.Error(), cause: err}
 }

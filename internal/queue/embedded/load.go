@@ -80,7 +80,13 @@ func (q *Queue) restore(now moment, seq uint64, rec record, group []byte) {
 	r := q.index.add(seq, min(now.at, now.fromWall(rec.sent)), string(group))
 	m := q.index.at(r)
 	m.receives, m.nonce, m.size, m.first = rec.receives, rec.nonce, rec.size, rec.first
-	due := now.fromWall(rec.visible)
+	// Should the clock have been set back, a message is held no longer than it
+	// was meant to be when that was written down.
+	held := rec.visible - rec.received
+	if rec.receives == 0 {
+		held = rec.visible - rec.sent
+	}
+	due := min(now.fromWall(rec.visible), now.fromWall(now.wallMs+held))
 	if rec.receives == 0 {
 		q.index.admit(r, now.at, due)
 		return

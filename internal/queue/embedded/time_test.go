@@ -198,3 +198,22 @@ func TestReturnedMessagesAlternateWithFreshOnes(t *testing.T) {
 		}
 	})
 }
+
+func TestClockSetBackBeforeARestartHoldsNoMessage(t *testing.T) {
+	bubble(t, Options{}, func(t *testing.T, b *Broker) {
+		q := createQueue(t, b, "q", nil)
+		now := b.clock.moment()
+		ahead := now.wallMs + 24*time.Hour.Milliseconds() // written before the clock was set back
+		q.mu.Lock()
+		q.restore(now, 1, record{sent: ahead, visible: ahead + 30_000, received: ahead, receives: 1}, nil)
+		q.restore(now, 2, record{sent: ahead, visible: ahead + 10_000}, nil)
+		q.restore(now, 3, record{sent: ahead, visible: ahead}, nil)
+		q.mu.Unlock()
+		for _, want := range []struct{ visible, inFlight, delayed int }{{1, 1, 1}, {2, 1, 0}, {3, 0, 0}} {
+			if d := q.Depth(); d.Visible != want.visible || d.InFlight != want.inFlight || d.Delayed != want.delayed {
+				t.Fatalf("%+v, want %+v", d, want)
+			}
+			time.Sleep(15 * time.Second)
+		}
+	})
+}
