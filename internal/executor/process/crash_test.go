@@ -1,3 +1,5 @@
+//go:build linux
+
 package process_test
 
 import (
@@ -29,6 +31,20 @@ const (
 	crashKills = 25
 	crashEnv   = "QUEUEMILL_TEST_CRASH_DIR"
 )
+
+func init() {
+	asController = func() {
+		dir := os.Getenv(crashEnv)
+		if dir == "" {
+			return
+		}
+		if err := crashMain(dir); err != nil {
+			fmt.Fprintln(os.Stderr, "controller:", err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+}
 
 // crashJob appends its name, its attempt and a grandchild's number to a file
 // outside, takes a moment, and ends as its name says. The grandchild is in a

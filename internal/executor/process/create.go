@@ -23,6 +23,14 @@ func (e *Executor) Create(ctx context.Context, ej executor.Job) (record.Record, 
 			return record.Record{}, fmt.Errorf("create job %s: %w", ej.Name, err)
 		}
 	}
+	e.mu.Lock()
+	if err := e.available(); err != nil {
+		e.mu.Unlock()
+		return record.Record{}, fmt.Errorf("create job %s: %w", ej.Name, err)
+	}
+	e.wg.Add(1)
+	e.mu.Unlock()
+	defer e.wg.Done()
 	j, saved, old, err := e.reserve(ctx, &ej)
 	if err != nil {
 		return record.Record{}, err
@@ -48,10 +56,6 @@ func (e *Executor) Create(ctx context.Context, ej executor.Job) (record.Record, 
 func (e *Executor) reserve(ctx context.Context, ej *executor.Job) (j *job, saved record.Saved, old *record.Saved, err error) {
 	for {
 		e.mu.Lock()
-		if err := e.available(); err != nil {
-			e.mu.Unlock()
-			return nil, saved, nil, fmt.Errorf("create job %s: %w", ej.Name, err)
-		}
 		if e.jobs[ej.Name] == nil {
 			rec, err := executor.NextRecord(nil, *ej, newUID(), time.Now())
 			if err == nil {

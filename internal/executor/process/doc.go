@@ -24,6 +24,13 @@
 // A job stopped together with the controller counts as interrupted also when
 // it answers SIGTERM with exit code 0, since that says nothing of its work.
 //
+// Bodies, payloads and variables are in the store alone: a record in memory is a
+// few hundred bytes whatever its message's size.
+//
+// A job that kills its own supervisor (its parent) takes all jobs that run with
+// it and is run again each time, after waits of up to ten seconds; the log and
+// the metric of restarts tell.
+//
 // On Linux nothing of a job survives it: what left its process group is found
 // as an adopted orphan, or, when the supervisor itself was killed, by the marker
 // in its environment. Elsewhere (macOS) process groups are all there is: a

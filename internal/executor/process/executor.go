@@ -282,7 +282,7 @@ func (e *Executor) Stop(ctx context.Context) error {
 		j.stopTimer()
 	}
 	for id, j := range e.running {
-		if err := e.link.Stop(id, e.grace(j)); err != nil {
+		if e.link == nil || e.link.Stop(id, e.grace(j)) != nil {
 			break // the supervisor is gone, and all that ran with it
 		}
 	}
@@ -310,7 +310,8 @@ func (j *job) stopTimer() {
 	}
 }
 
-// Close ends the supervisor, and with it whatever still runs.
+// Close ends the supervisor, and with it whatever still runs. It waits for the
+// Creates under way; other calls must have returned.
 func (e *Executor) Close() error {
 	e.mu.Lock()
 	e.stopping, e.closing = true, true

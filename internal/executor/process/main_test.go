@@ -1,21 +1,20 @@
 package process_test
 
 import (
-	"fmt"
 	"os"
 	"testing"
 
 	"github.com/queuemill/queuemill/internal/executor/process"
 )
 
+// asController, where set, runs this process as a controller to be killed, if
+// it was started as one.
+var asController func()
+
 func TestMain(m *testing.M) {
 	process.SupervisorMain()
-	if dir := os.Getenv(crashEnv); dir != "" {
-		if err := crashMain(dir); err != nil {
-			fmt.Fprintln(os.Stderr, "controller:", err)
-			os.Exit(1)
-		}
-		os.Exit(0)
+	if asController != nil {
+		asController()
 	}
 	os.Exit(m.Run())
 }
