@@ -14,7 +14,6 @@ import (
 	"github.com/queuemill/queuemill/api/v1alpha1"
 	"github.com/queuemill/queuemill/internal/executor"
 	"github.com/queuemill/queuemill/internal/message"
-	"github.com/queuemill/queuemill/internal/queue"
 	"github.com/queuemill/queuemill/internal/reason"
 	"github.com/queuemill/queuemill/internal/record"
 )
@@ -424,72 +423,6 @@ func testWatch(t *testing.T, s *suite) {
 	}
 }
 
-func testPatch(t *testing.T, s *suite) {
-	created := s.create(s.job("a"))
-	receipt, yes := queue.Receipt("receipt-2"), true
-	p := executor.Patch{Receipt: &receipt, Acked: &yes, RetryRequested: &yes}
-	if _, err := s.Executor.Patch(t.Context(), "a", "another", p); !errors.Is(err, executor.ErrNotFound) {
-		t.Errorf("patch of another UID: %v, want ErrNotFound", err)
-	}
-	if got := s.get("a"); got.Acked || got.RetryRequested || got.Message.Receipt != "receipt-1" {
-		t.Errorf("patch of another UID made it %+v", got)
-	}
-	rec, err := s.Executor.Patch(t.Context(), "a", created.UID, p)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, got := range []record.Record{rec, s.get("a")} {
-		if !got.Acked || !got.RetryRequested || got.Message.Receipt != "receipt-2" {
-			t.Errorf("patched %+v", got)
-		}
-	}
-	if _, err := s.Executor.Patch(t.Context(), "a", "", executor.Patch{}); err != nil {
-		t.Errorf("patch of nothing: %v", err)
-	}
-	if got := s.get("a"); !got.Acked || got.Message.Receipt != "receipt-2" {
-		t.Errorf("patch of nothing made it %+v", got)
-	}
-}
-
-func testDelete(t *testing.T, s *suite) {
-	created := s.create(s.job("a"))
-	s.running("a", 1)
-	if err := s.Executor.Delete(t.Context(), "a", "another"); !errors.Is(err, executor.ErrNotFound) {
-		t.Errorf("delete of another UID: %v, want ErrNotFound", err)
-	}
-	if err := s.Executor.Delete(t.Context(), "a", created.UID); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.Executor.Get(t.Context(), "a"); !errors.Is(err, executor.ErrNotFound) {
-		t.Errorf("get after the delete: %v, want ErrNotFound", err)
-	}
-	if err := s.Executor.Delete(t.Context(), "a", ""); !errors.Is(err, executor.ErrNotFound) {
-		t.Errorf("second delete: %v, want ErrNotFound", err)
-	}
-	if list := s.list(""); len(list) != 0 {
-		t.Errorf("listed %v after the delete", names(list))
-	}
-}
-
-func testDeleteThenCreate(t *testing.T, s *suite) {
-	first := s.create(s.job("a"))
-	s.finish("a", 1, 0, "first")
-	if err := s.Executor.Delete(t.Context(), "a", first.UID); err != nil {
-		t.Fatal(err)
-	}
-	second := s.create(s.job("a"))
-	if second.UID == first.UID {
-		t.Errorf("both records have UID %s", first.UID)
-	}
-	if err := s.Executor.Delete(t.Context(), "a", first.UID); !errors.Is(err, executor.ErrNotFound) {
-		t.Errorf("delete of the first one's UID: %v, want ErrNotFound", err)
-	}
-	s.finish("a", 1, 0, "second")
-	if got := s.output("a", 1); got != "second" {
-		t.Errorf("output %q, want the second record's", got)
-	}
-}
-
 func testNotFound(t *testing.T, s *suite) {
 	ctx := t.Context()
 	_, get := s.Executor.Get(ctx, "none")
@@ -505,66 +438,5 @@ func testNotFound(t *testing.T, s *suite) {
 	s.create(s.job("a"))
 	if _, err := s.Executor.Logs(ctx, "a", executor.LogOptions{Attempt: 2}); !errors.Is(err, executor.ErrNotFound) {
 		t.Errorf("logs of attempt 2 of 1: %v, want ErrNotFound", err)
-	}
-}
-
-func testLogs(t *testing.T, s *suite) {
-	job := s.job("a")
-	s.create(job)
-	rec := s.finish("a", 1, 1, "first\n")
-	if rec.Attempts[0].LogSize != int64(len("first\n")) {
-		t.Errorf("log size %d", rec.Attempts[0].LogSize)
-	}
-	job.Attempt = 2
-	s.create(job)
-	s.finish("a", 2, 0, "second\n")
-	for attempt, want := range map[int]string{1: "first\n", 2: "second\n", 0: "second\n"} {
-		if got := s.output("a", attempt); got != want {
-			t.Errorf("output of attempt %d is %q, want %q", attempt, got, want)
-		}
-	}
-}
-
-func testFollow(t *testing.T, s *suite) {
-	s.create(s.job("a"))
-	log, err := s.Executor.Logs(t.Context(), "a", executor.LogOptions{Follow: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := make(chan string, 1)
-	go func() { got <- s.readAll(log) }()
-	s.finish("a", 1, 0, "all of it\n")
-	select {
-	case out := <-got:
-		if out != "all of it\n" {
-			t.Errorf("followed %q", out)
-		}
-	case <-time.After(patience):
-		t.Fatal("following did not end with the attempt")
-	}
-}
-
-func testFollowCancelled(t *testing.T, s *suite) {
-	s.create(s.job("a"))
-	ctx, cancel := context.WithCancel(t.Context())
-	log, err := s.Executor.Logs(ctx, "a", executor.LogOptions{Follow: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = log.Close() }()
-	s.running("a", 1)
-	ended := make(chan error, 1)
-	go func() {
-		_, err := io.ReadAll(log)
-		ended <- err
-	}()
-	cancel()
-	select {
-	case err := <-ended:
-		if !errors.Is(err, context.Canceled) {
-			t.Errorf("following ended with %v, want its context's error", err)
-		}
-	case <-time.After(patience):
-		t.Fatal("following did not end with its context")
 	}
 }
