@@ -190,12 +190,16 @@ var crashScenarios = []crashScenario{
 		s.Ack = v1alpha1.AckOnSuccess
 		s.Message.Format = []v1alpha1.MessageFormat{v1alpha1.FormatS3Event}
 	}, bodies: []string{s3Event("a", "b", "c")}, starts: 3, states: "3 Succeeded", records: 3},
-	{name: "OnCreate, duplicates and forgotten deletes", bodies: []string{"one", "fail two", "three"},
+	{
+		name: "OnCreate, duplicates and forgotten deletes", bodies: []string{"one", "fail two", "three"},
 		hostile: queuetest.Hostility{DuplicateAfterDelete: .3, ForgetDelete: .3, LoseAnswer: .1, Throttle: .1},
-		starts:  3, states: "2 Succeeded, 1 Failed", records: 3},
-	{name: "OnSuccess, duplicates and forgotten deletes", set: onSuccess, bodies: []string{"one", "fail two", "three"},
+		starts:  3, states: "2 Succeeded, 1 Failed", records: 3,
+	},
+	{
+		name: "OnSuccess, duplicates and forgotten deletes", set: onSuccess, bodies: []string{"one", "fail two", "three"},
 		hostile: queuetest.Hostility{DuplicateAfterDelete: .3, ForgetDelete: .3, LoseAnswer: .1, Throttle: .1},
-		starts:  4, states: "3 Succeeded", records: 3},
+		starts:  4, states: "3 Succeeded", records: 3,
+	},
 }
 
 func s3Event(keys ...string) string {

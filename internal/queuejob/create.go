@@ -33,12 +33,11 @@ type delivery struct {
 type outcome int
 
 const (
-	pending  outcome = iota // stopped before it was decided; the message is given back
-	waits                   // its job is unfinished, under OnSuccess the message waits for it
-	done                    // its record is durable and nothing is to be waited for
-	left                    // its record is being deleted: only a redelivery can do it
-	lapsed                  // the lease was lost before a job existed: its redelivery does it
-	obsolete                // the message's job is gone or not to be started (retry)
+	pending outcome = iota // stopped before it was decided; the message is given back
+	waits                  // its job is unfinished, under OnSuccess the message waits for it
+	done                   // its record is durable and nothing is to be waited for
+	left                   // its record is being deleted: only a redelivery can do it
+	lapsed                 // the lease was lost before a job existed: its redelivery does it
 )
 
 // run places all items, and then acknowledges or holds the message.
@@ -102,7 +101,7 @@ func (d *delivery) placeAll() []outcome {
 			return nil
 		})
 	}
-	g.Wait()
+	_ = g.Wait() // place gives no errors
 	return outcomes
 }
 
@@ -141,22 +140,16 @@ func (d *delivery) try(i int, job *executor.Job, look bool) (outcome, error) {
 		}
 		job.Attempt = max(1, rec.LastAttempt())
 	}
-	var found *record.Record
 	for r.ctx.Err() == nil {
-		if found != nil {
-			o, again, err := d.judge(i, job, found)
-			if !again {
-				return o, err
-			}
-			found = nil
-		}
 		rec, err := r.executor.Create(r.work, *job)
 		var exists *executor.ExistsError
 		switch {
 		case err == nil:
 			return d.created(job, &rec), nil
 		case errors.As(err, &exists):
-			found = &exists.Found
+			if o, again, err := d.judge(i, job, &exists.Found); !again {
+				return o, err
+			}
 		case errors.Is(err, executor.ErrTerminating):
 			return left, nil
 		default:

@@ -81,7 +81,7 @@ type Runner struct {
 	interrupt context.CancelFunc // ends the receive under way; nil: none
 	events    []Event
 
-	ready       bool // recovered: receives
+	ready       bool // caught up with the records: receives
 	suspended   bool
 	draining    bool
 	wasFull     bool

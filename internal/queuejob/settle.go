@@ -1,7 +1,6 @@
 package queuejob
 
 import (
-	"context"
 	"slices"
 	"time"
 
@@ -130,10 +129,10 @@ type held struct {
 	ended time.Time // the latest finish
 }
 
-// recover goes on where an earlier run ended, before anything is received: from
+// catchUp goes on where an earlier run ended, before anything is received: from
 // the stored receipts it deletes the messages that need no job any more,
 // extends those whose jobs are unfinished, and gives back those of failed jobs.
-func (r *Runner) recover(ctx context.Context) {
+func (r *Runner) catchUp() {
 	r.mu.Lock()
 	now := time.Now()
 	c := r.config.Load()

@@ -83,7 +83,7 @@ func (c *change) finished(attemptBefore int) bool {
 }
 
 // take puts a name in hand; put takes one such hold back.
-func (v *view) take(name string) *entry {
+func (v *view) take(name string) {
 	e := v.entries[name]
 	if e == nil {
 		e = &entry{items: 1}
@@ -91,7 +91,6 @@ func (v *view) take(name string) *entry {
 	}
 	e.dispatches++
 	v.refresh(name, e)
-	return e
 }
 
 func (v *view) put(name string) *entry {

@@ -61,7 +61,7 @@ func (r *Runner) watchOnce(ctx context.Context, t *trouble) error {
 		r.install(records, began)
 		t.ok()
 		if !r.synced() {
-			r.recover(ctx)
+			r.catchUp()
 		}
 		return nil
 	})
