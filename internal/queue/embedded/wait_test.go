@@ -78,13 +78,7 @@ func TestClientThatLeavesAfterItWasServedGivesItsMessagesBack(t *testing.T) {
 		q := createQueue(t, b, "q", nil)
 		sendBodies(t, q, "one", "two")
 		ctx, cancel := context.WithCancel(t.Context())
-		w := &waiter{}
-		if err := q.begin(); err != nil {
-			t.Fatal(err)
-		}
-		w.got = q.take(b.clock.moment(), 1, time.Hour)
-		q.end()
-		q.mu.Unlock()
+		w := takeByHand(t, q)
 		cancel()
 		if got, err := q.finish(ctx, &w.got, ""); !errors.Is(err, context.Canceled) || len(got) != 0 {
 			t.Fatalf("%v %v", got, err)
@@ -212,6 +206,69 @@ func TestTooManyInFlight(t *testing.T) {
 		}
 		if got := receive(t, f, 10); len(got) != 0 {
 			t.Errorf("FIFO: %v", bodies(got))
+		}
+	})
+}
+
+func TestReceiveServedInTheMomentItsClientLeftGivesBack(t *testing.T) {
+	bubble(t, Options{}, func(t *testing.T, b *Broker) {
+		q := createQueue(t, b, "q", nil)
+		sendBodies(t, q, "one", "two")
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		for range 40 { // await takes either way out, by chance
+			w := takeByHand(t, q)
+			w.done = make(chan struct{})
+			close(w.done)
+			if served, err := q.await(ctx, w, time.Minute); served != nil {
+				if got, _ := q.finish(ctx, &served.got, ""); len(got) != 0 {
+					t.Fatalf("got %v", bodies(got))
+				}
+			} else if !errors.Is(err, context.Canceled) {
+				t.Fatal(err)
+			}
+			if d := q.Depth(); d.Visible != 2 || d.InFlight != 0 || q.ops != 0 {
+				t.Fatalf("%+v, %d operations", d, q.ops)
+			}
+		}
+		if got := receive(t, q, 10); bodies(got) != "[one two]" || got[0].ReceiveCount != 1 {
+			t.Fatalf("%v", bodies(got))
+		}
+	})
+}
+
+// takeByHand takes a message as a receive does, and leaves the operation under way.
+func takeByHand(t *testing.T, q *Queue) *waiter {
+	t.Helper()
+	if err := q.begin(); err != nil {
+		t.Fatal(err)
+	}
+	defer q.mu.Unlock()
+	defer q.end()
+	return &waiter{got: q.take(q.b.clock.moment(), 1, time.Hour)}
+}
+
+func TestPurgeWaitsForWhatIsUnderWay(t *testing.T) {
+	bubble(t, Options{}, func(t *testing.T, b *Broker) {
+		q := createQueue(t, b, "q", nil)
+		sendBodies(t, q, "one", "two")
+		w := takeByHand(t, q)
+		purged := make(chan error, 1)
+		go func() { purged <- q.Purge(t.Context()) }()
+		synctest.Wait()
+		select {
+		case err := <-purged:
+			t.Fatalf("purged (%v) while a receive is writing its record", err)
+		default:
+		}
+		if _, err := q.finish(t.Context(), &w.got, ""); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-purged; err != nil {
+			t.Fatal(err)
+		}
+		if n := len(storedKeys(t, q)); n != 0 || q.Depth().Total() != 0 {
+			t.Fatalf("%d keys, %+v", n, q.Depth())
 		}
 	})
 }
