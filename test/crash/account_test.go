@@ -3,6 +3,7 @@ package crash
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -122,7 +123,8 @@ func (c *crashTest) unexplained(k *task, previous record.Attempt, logged map[int
 			return ""
 		}
 		for _, kill := range c.kills {
-			if before.start.Before(kill.at) && !r.start.Before(kill.at) && (before.end.IsZero() || before.end.After(kill.at.Add(-endSlack))) {
+			from, to := kill.at.Add(-killSlack), kill.at.Add(killSlack)
+			if before.start.Before(to) && !r.start.Before(kill.at) && (before.end.IsZero() || before.end.After(from)) {
 				return ""
 			}
 		}
@@ -150,11 +152,8 @@ func (c *crashTest) history(k *task, records []httpapi.Job, runs []run) string {
 	fmt.Fprintf(&b, "  task %s to %s as message %s\n", asJSON(k), k.queue, k.messageID)
 	for _, r := range runs {
 		fmt.Fprintf(&b, "  outside log: %v\n", r)
-		for i, kill := range c.kills {
-			if kill.at.After(r.start) && (r.end.IsZero() || kill.at.Before(r.end)) {
-				fmt.Fprintf(&b, "    kill %d at %s came while it ran\n", i+1, stamp(kill.at))
-				break
-			}
+		if i := slices.IndexFunc(c.kills, func(k kill) bool { return k.at.After(r.start) }); i > 0 {
+			fmt.Fprintf(&b, "    kill %d at %s before its start, kill %d at %s after\n", i, stamp(c.kills[i-1].at), i+1, stamp(c.kills[i].at))
 		}
 	}
 	for _, j := range records {

@@ -27,9 +27,11 @@ const (
 	// survivalLimit is how long a job's process may outlive its controller.
 	survivalLimit = 2 * time.Second
 
-	// endSlack is how long before a kill a job may have said that it ends and
-	// count as running all the same: saying so is not yet having ended.
-	endSlack = 500 * time.Millisecond
+	// killSlack is how long before a kill a job may have said that it ends and
+	// count as running all the same, since saying so is not yet having ended; and
+	// how long after it a job may say that it starts, since the supervisor does
+	// what it was told until it notices.
+	killSlack = 500 * time.Millisecond
 )
 
 // manifest has one QueueJob for each mode of ack.
