@@ -162,7 +162,7 @@ func (u *Up) WaitReady(t testing.TB) {
 		}
 		resp, err := http.Get(u.URL + "/readyz")
 		if err != nil {
-			return false, nil //nolint:nilerr // not yet
+			return false, nil
 		}
 		resp.Body.Close()
 		return resp.StatusCode == http.StatusOK, nil

@@ -23,7 +23,7 @@ const orphanLife = 30 * time.Second
 
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == "orphan" {
-		time.Sleep(orphanLife) //nolint:forbidigo // sleeping is its work
+		time.Sleep(orphanLife)
 		return
 	}
 	note("start")
@@ -53,7 +53,7 @@ func work() {
 	if err != nil {
 		fatal(err)
 	}
-	time.Sleep(time.Duration(ms) * time.Millisecond) //nolint:forbidigo // sleeping is its work
+	time.Sleep(time.Duration(ms) * time.Millisecond)
 }
 
 func note(what string) {
