@@ -29,25 +29,28 @@ type delivery struct {
 	taken    []string // names in hand
 }
 
-// outcome is what became of one item.
+// outcome is what became of one item. Of a message's outcomes the highest
+// decides what becomes of the message.
 type outcome int
 
 const (
-	pending outcome = iota // stopped before it was decided; the message is given back
+	done    outcome = iota // its record is durable and nothing is to be waited for
 	waits                  // its job is unfinished, under OnSuccess the message waits for it
-	done                   // its record is durable and nothing is to be waited for
 	left                   // its record is being deleted: only a redelivery can do it
 	lapsed                 // the lease was lost before a job existed: its redelivery does it
+	pending                // stopped before it was decided; the message is given back
 )
 
 // run places all items, and then acknowledges or holds the message.
 func (d *delivery) run() {
 	r := d.r
-	outcomes := d.placeAll()
+	verdict := done // of a message without items
+	for _, o := range d.placeAll() {
+		verdict = max(verdict, o)
+	}
 
 	r.mu.Lock()
 	r.handOver(d.taken...)
-	verdict := worstOf(outcomes)
 	if verdict == done {
 		r.breaker.trial = false // nothing was started that could decide
 	}
@@ -65,18 +68,6 @@ func (d *delivery) run() {
 	default:
 		r.placed(d.lease, verdict != left)
 	}
-}
-
-// worstOf is the outcome that decides for the message.
-func worstOf(outcomes []outcome) outcome {
-	worst := done
-	rank := map[outcome]int{done: 0, waits: 1, left: 2, lapsed: 3, pending: 4}
-	for _, o := range outcomes {
-		if rank[o] > rank[worst] {
-			worst = o
-		}
-	}
-	return worst
 }
 
 func (d *delivery) names() []string {

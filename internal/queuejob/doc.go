@@ -15,7 +15,8 @@
 //   - Receive never waits on a job, and settling never creates one.
 //   - Room is maxActive less the names that are unfinished as listed and watched,
 //     or in hand. A name is in hand from the receive until the watch has shown
-//     what was created.
+//     what was created. An S3 event of several records is one message until it is
+//     read: it may go over by its further records.
 //   - A message is deleted when its records are durable (OnCreate) or have
 //     succeeded (OnSuccess), and a record is removed only after that delete was
 //     confirmed and the deduplication window has passed.
