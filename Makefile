@@ -32,8 +32,8 @@ test: ## run all tests under the race detector; installs what they need
 	@tools/test-packages
 	CGO_ENABLED=1 $(GO) test -race $(TESTFLAGS) $(PKGS)
 
-bench: build ## measure, and print a table with its conditions
-	$(GO) run ./test/bench
+bench: build ## measure, and print a table with its conditions; ROW=sdk: those rows
+	$(GO) run ./test/bench -binary $(BIN)/queuemill -row '$(ROW)'
 
 lint: $(BIN)/.lint-built ## check the code with golangci-lint
 	$(LINT) run
