@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/queuemill/queuemill/internal/httpapi"
@@ -16,16 +17,16 @@ import (
 func (m *mill) untilTheEnd(ctx, serving context.Context, stopRunners context.CancelFunc) Outcome {
 	idle := make(chan error, 1)
 	waiting, stopWaiting := context.WithCancel(serving)
-	if m.o.UntilIdle {
-		go func() { idle <- m.waitIdle(waiting, m.o.Progress) }()
-		defer func() { stopWaiting(); <-idle }()
-	}
+	var waiter sync.WaitGroup
+	defer waiter.Wait()
 	defer stopWaiting()
+	if m.o.UntilIdle {
+		waiter.Go(func() { idle <- m.waitIdle(waiting, m.o.Progress) })
+	}
 
 	var outcome Outcome
 	select {
 	case err := <-idle:
-		idle <- nil
 		outcome.Idle = err == nil
 	case <-m.o.Interrupts:
 		m.drainAloud()

@@ -68,7 +68,7 @@ func (m *mill) follow(ctx context.Context) error {
 		m.log.Warn("edits of manifests are not seen; SIGHUP reads them again", "error", err)
 		watcher = &fsnotify.Watcher{} // its channels are nil: nothing comes
 	} else {
-		defer watcher.Close()
+		defer func() { _ = watcher.Close() }()
 	}
 	watched := watchPaths(m.o.Files)
 	for folder := range watched {

@@ -26,10 +26,10 @@ func newOutcomes() *outcomes {
 
 func (o *outcomes) watch(ctx context.Context, e executor.Executor) error {
 	err := e.Watch(ctx, "", func() { o.once.Do(func() { close(o.watching) }) }, o.note)
-	if ctx.Err() != nil {
-		return nil
+	if ctx.Err() == nil {
+		return err
 	}
-	return err
+	return nil
 }
 
 // ready returns when the watch has begun.

@@ -99,8 +99,8 @@ func (p *program) completeQueueJobs(most int) completer {
 	})
 }
 
-func (p *program) completeQueues(most int) completer {
-	return p.complete(most, func(ctx context.Context, c *client.Client, _ string) ([]string, error) {
+func (p *program) completeQueue() completer {
+	return p.complete(1, func(ctx context.Context, c *client.Client, _ string) ([]string, error) {
 		all, err := c.Queues(ctx)
 		var names []string
 		for _, q := range all {

@@ -132,13 +132,17 @@ func TestStatusSaysWhyNothingIsReceived(t *testing.T) {
 	for want, qj := range map[string]httpapi.QueueJob{
 		"Ready": {Conditions: conditions{{Type: "Ready", Status: true}, {Type: "SourceHealthy", Status: true}, {Type: "RecordsFull"}}},
 		"Starting: looking at the records": {Conditions: conditions{
-			{Type: "Ready", Reason: "Starting", Message: "looking at the records"}, {Type: "SourceHealthy", Status: true}}},
+			{Type: "Ready", Reason: "Starting", Message: "looking at the records"}, {Type: "SourceHealthy", Status: true},
+		}},
 		"Suspended": {Suspended: true, Conditions: conditions{
-			{Type: "Ready", Reason: "Suspended", Message: "nothing is received"}, {Type: "Suspended", Status: true}}},
+			{Type: "Ready", Reason: "Suspended", Message: "nothing is received"}, {Type: "Suspended", Status: true},
+		}},
 		"RecordsFull: 2 of 2": {Conditions: conditions{
-			{Type: "Ready", Reason: "RecordsFull"}, {Type: "RecordsFull", Status: true, Message: "2 of 2"}}},
+			{Type: "Ready", Reason: "RecordsFull"}, {Type: "RecordsFull", Status: true, Message: "2 of 2"},
+		}},
 		"not SourceHealthy: away": {Conditions: conditions{
-			{Type: "Ready", Reason: "SourceUnhealthy"}, {Type: "SourceHealthy", Message: "away"}}},
+			{Type: "Ready", Reason: "SourceUnhealthy"}, {Type: "SourceHealthy", Message: "away"},
+		}},
 	} {
 		if got := conditionText(&qj); got != want {
 			t.Errorf("%q, want %q", got, want)

@@ -18,7 +18,7 @@ func (p *program) peekCommand() *cobra.Command {
 the look counts as a receive: it raises receive counts, and with a redrive
 policy it can move messages to the dead-letter queue.`,
 		Args:              argsNamed("QUEUE", 1, 1),
-		ValidArgsFunction: p.completeQueues(1),
+		ValidArgsFunction: p.completeQueue(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if limit < 1 || limit > 100 {
 				return usagef("", "--limit is %d; it is a number from 1 to 100", limit)
@@ -77,7 +77,7 @@ func (p *program) purgeCommand() *cobra.Command {
 		Short:             "Drop every message of a queue",
 		Long:              "Drop every message of a queue, those in flight too. Jobs are not touched.",
 		Args:              argsNamed("QUEUE", 1, 1),
-		ValidArgsFunction: p.completeQueues(1),
+		ValidArgsFunction: p.completeQueue(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := p.connect()
 			if err != nil {
@@ -126,7 +126,7 @@ func (p *program) redriveCommand() *cobra.Command {
 		Use:               "redrive QUEUE",
 		Short:             "Move a dead-letter queue's messages back to where they came from",
 		Args:              argsNamed("QUEUE", 1, 1),
-		ValidArgsFunction: p.completeQueues(1),
+		ValidArgsFunction: p.completeQueue(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if limit < 0 {
 				return usagef("", "--limit may not be negative")

@@ -52,7 +52,7 @@ the --from-line that goes on behind them.`,
   queuemill send ping --count 1000 '{"target": "127.0.0.1"}'
   queuemill send ping --attr tenant=acme --attr priority:Number=3 --delay 30s '{}'`,
 		Args:              argsNamed("QUEUE", 1, -1),
-		ValidArgsFunction: p.completeQueues(1),
+		ValidArgsFunction: p.completeQueue(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := f.check(args[1:]); err != nil {
 				return err

@@ -152,7 +152,7 @@ func (p *program) up(ctx context.Context, o app.UpOptions, line *progress) error
 // banner says where things listen and what to try next.
 func (p *program) banner(o *app.UpOptions, e app.Endpoints) {
 	w := bufio.NewWriter(p.env.Stdout)
-	defer w.Flush()
+	defer func() { _ = w.Flush() }() // nobody reads it: no reason to stop
 	fmt.Fprintf(w, "queuemill %s is up, its data in %s\n\n", o.Version, o.Data)
 	fmt.Fprintf(w, "  SQS endpoint   %s\n  HTTP API       %s\n", e.SQS, e.API)
 	for _, qj := range e.QueueJobs {

@@ -22,7 +22,9 @@ func (p *program) watchJobs(ctx context.Context, c *client.Client, f httpapi.Job
 	}
 	w := &jobWatch{program: p, lines: lines, latest: map[string]httpapi.Job{}}
 	err := c.Watch(ctx, f, untilIdle, w.handle)
-	w.flush()
+	if flushErr := w.flush(); flushErr != nil {
+		return flushErr
+	}
 	switch {
 	case errors.Is(err, errStop):
 	case err != nil:

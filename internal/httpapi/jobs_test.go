@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -224,8 +225,9 @@ func TestBatchAnswersMessageByMessage(t *testing.T) {
 	if diff := cmp.Diff([]string{"one", `{"n":3}`}, bodies); diff != "" {
 		t.Error(diff)
 	}
-	if _, err := c.Send(t.Context(), "rows", []httpapi.OutgoingMessage{{Body: body(`"x"`)}}); err == nil ||
-		!strings.Contains(err.(*httpapi.Problem).Hint, "csv-rows") {
+	_, err = c.Send(t.Context(), "rows", []httpapi.OutgoingMessage{{Body: body(`"x"`)}})
+	var p *httpapi.Problem
+	if !errors.As(err, &p) || !strings.Contains(p.Hint, "csv-rows") {
 		t.Errorf("error %v, want a hint at the queue csv-rows", err)
 	}
 }

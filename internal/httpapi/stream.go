@@ -77,19 +77,18 @@ func (s *Server) getEvents(w http.ResponseWriter, r *http.Request) error {
 		return q.err
 	}
 	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
-
 	changes := newChanges()
 	ready, watching := make(chan struct{}), make(chan error, 1)
 	var once sync.Once
-	go func() {
+	var helpers sync.WaitGroup
+	defer helpers.Wait()
+	defer cancel()
+	helpers.Go(func() {
 		watching <- s.backend.Jobs.Watch(ctx, filter.QueueJob, func() { once.Do(func() { close(ready) }) }, changes.add)
-	}()
-	defer func() { cancel(); <-watching }()
+	})
 	select {
 	case <-ready:
 	case err := <-watching:
-		watching <- nil
 		return err
 	}
 	jobs, err := s.find(ctx, filter)
@@ -98,8 +97,7 @@ func (s *Server) getEvents(w http.ResponseWriter, r *http.Request) error {
 	}
 	idle := make(chan error, 1)
 	if untilIdle {
-		go func() { idle <- s.backend.Controller.WaitIdle(ctx) }()
-		defer func() { cancel(); <-idle }()
+		helpers.Go(func() { idle <- s.backend.Controller.WaitIdle(ctx) })
 	}
 
 	t := teller{enc: json.NewEncoder(newStream(w, contentNDJSON)), filter: filter, told: map[string]stamp{}}
@@ -110,12 +108,14 @@ func (s *Server) getEvents(w http.ResponseWriter, r *http.Request) error {
 		select {
 		case <-ctx.Done():
 			return nil
+		case err := <-watching: // the executor ends; the client sees no Idle
+			s.log.Warn("event stream ends", "error", err)
+			return nil
 		case <-changes.some:
 			if t.changes(changes.take()) != nil {
 				return nil
 			}
 		case err := <-idle:
-			idle <- nil
 			if err != nil {
 				return nil
 			}

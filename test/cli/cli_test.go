@@ -114,11 +114,9 @@ func up(ts *testscript.TestScript, neg bool, args []string) {
 		out, err := os.Create(ts.MkAbs(name + ".out"))
 		if err == nil {
 			readBanner(io.TeeReader(stdout, out), urls, c.ready)
-			err = out.Close()
+			_ = out.Close()
 		}
-		if waitErr := cmd.Wait(); err == nil {
-			err = waitErr
-		}
+		_ = cmd.Wait() // ProcessState tells how it ended
 	}()
 	ts.Defer(func() {
 		_ = cmd.Process.Kill()
