@@ -133,6 +133,7 @@ func TestBodiesAreStrictAndBounded(t *testing.T) {
 		"not UTF-8":           {"{\"body\":\"\xff\"}", 400},
 		"half a surrogate":    {`{"body":"\ud800"}`, 400},
 		"replacement as such": {`{"body":"\ufffd"}`, 202},
+		"replacement written": {"{\"body\":\"\ufffd\"}", 202},
 		"whole surrogate":     {`{"body":"\ud83d\ude00"}`, 202},
 		"too large":           {`{"body":"` + strings.Repeat("x", 9<<20) + `"}`, 413},
 	} {

@@ -116,6 +116,12 @@ func TestRetryTakesWhatTheFilterMeans(t *testing.T) {
 	if diff := cmp.Diff([]string{"ping-bad", "ping-worse", "ping-invalid"}, dry.Jobs); diff != "" || len(b.retried) > 0 {
 		t.Errorf("dry run: %s; retried %v", diff, b.retried)
 	}
+	for _, unfit := range []record.State{record.Running, record.Queued} {
+		dry, err := c.RetryMany(t.Context(), httpapi.RetryRequest{JobFilter: httpapi.JobFilter{States: []record.State{unfit}}, DryRun: true})
+		if err != nil || len(dry.Jobs) > 0 {
+			t.Errorf("%s jobs would be retried: %v, %v", unfit, dry.Jobs, err)
+		}
+	}
 	done, err := c.RetryMany(t.Context(), httpapi.RetryRequest{JobFilter: httpapi.JobFilter{States: []record.State{"failed"}}})
 	if err != nil {
 		t.Fatal(err)
@@ -131,6 +137,7 @@ func TestRetryTakesWhatTheFilterMeans(t *testing.T) {
 func TestEventsTellWhatThereIsAndEachChange(t *testing.T) {
 	b := newBackend()
 	b.add(t, "ping-old", record.Running, "{}", false)
+	b.add(t, "ping-stays", record.Succeeded, "{}", false) // told once
 	c := serve(t, b, "")
 	var got []string
 	step := 0
@@ -141,13 +148,13 @@ func TestEventsTellWhatThereIsAndEachChange(t *testing.T) {
 		}
 		got = append(got, text)
 		switch step++; step {
-		case 2:
-			b.Finish("ping-old", false)
 		case 3:
+			b.Finish("ping-old", false)
+		case 4:
 			if err := b.Delete(context.Background(), "ping-old", ""); err != nil {
 				return err
 			}
-		case 4:
+		case 5:
 			close(b.idle)
 		}
 		return nil
@@ -155,7 +162,7 @@ func TestEventsTellWhatThereIsAndEachChange(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"Listed ping-old Running", "Synced", "Changed ping-old Failed", "Deleted ping-old Failed", "Idle"}
+	want := []string{"Listed ping-old Running", "Listed ping-stays Succeeded", "Synced", "Changed ping-old Failed", "Deleted ping-old Failed", "Idle"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
