@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -20,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/queuemill/queuemill/internal/cli"
@@ -50,7 +52,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"up": up, "signal": sendSignal, "down": down, "waitfor": waitFor, "occupy": occupy, "run": run,
+			"up": up, "signal": sendSignal, "down": down, "waitfor": waitFor, "occupy": occupy, "run": run, "lintmetrics": lintMetrics,
 		},
 		RequireUniqueNames:  true,
 		RequireExplicitExec: true,
@@ -223,6 +225,21 @@ func occupy(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	ts.Defer(func() { _ = l.Close() })
 	ts.Setenv(args[0], strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
+}
+
+// lintmetrics checks the controller's metrics as promtool does.
+func lintMetrics(ts *testscript.TestScript, _ bool, _ []string) {
+	res, err := http.Get(ts.Getenv("QUEUEMILL_SERVER") + "/metrics")
+	ts.Check(err)
+	defer res.Body.Close()
+	problems, err := promlint.New(res.Body).Lint()
+	ts.Check(err)
+	for _, p := range problems {
+		ts.Logf("%s: %s", p.Metric, p.Text)
+	}
+	if len(problems) > 0 || res.StatusCode != http.StatusOK {
+		ts.Fatalf("status %s, %d problems", res.Status, len(problems))
+	}
 }
 
 // run CODE COMMAND ARG… is exec with the exit code that is expected.
