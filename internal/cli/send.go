@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -189,6 +190,11 @@ func checkBody(body string) error {
 	case !utf8.ValidString(body):
 		return errors.New("is not UTF-8")
 	}
+	for _, r := range body {
+		if r < 0x20 && r != '\t' && r != '\n' && r != '\r' || r == 0xFFFE || r == 0xFFFF {
+			return fmt.Errorf("has the character U+%04X, which SQS does not take", r)
+		}
+	}
 	return nil
 }
 
@@ -261,11 +267,11 @@ func (s *sender) flush(ctx context.Context) error {
 	}
 	if refused > 0 {
 		err = fmt.Errorf("%s refused by the queue: %w", count(refused, "message was", "messages were"), err)
-		if s.flags.file != "" {
-			// Those behind it in the batch are sent, so going on from there would
-			// send them twice: the lines are named instead.
-			return failuref(fmt.Sprintf("%s up to line %d sent; put the refused lines, from line %d, into a file of their own",
-				count(s.sent, "message was", "messages were"), s.lines[len(s.lines)-1], first), "line %d: %v", first, err)
+		if last := s.lines[len(s.lines)-1]; s.flags.file != "" {
+			// Those behind it in the batch are sent: going on from there would send
+			// them twice.
+			return failuref(fmt.Sprintf("the other lines up to %d were sent; mend line %d and send it apart, then go on with --from-line %d",
+				last, first, last+1), "line %d: %v", first, err)
 		}
 		return failuref(s.soFar(), "%v", err)
 	}
@@ -275,6 +281,9 @@ func (s *sender) flush(ctx context.Context) error {
 }
 
 func (s *sender) soFar() string {
+	if s.sent == 0 {
+		return ""
+	}
 	return count(s.sent, "message was", "messages were") + " sent before"
 }
 
@@ -288,9 +297,14 @@ func (s *sender) brokeOff(err error, line int) error {
 	if errors.As(err, &problem) && problem.Status == 404 {
 		return err
 	}
-	hint := s.soFar()
+	hint := cmp.Or(s.soFar(), "nothing was sent")
 	if s.flags.file != "" && s.flags.count == 1 {
 		hint += fmt.Sprintf("; go on with --from-line %d", line)
+		var unreachable *client.UnreachableError
+		if n := len(s.lines); n > 0 && errors.As(err, &unreachable) {
+			// The request may have arrived, and only its answer got lost.
+			hint += fmt.Sprintf("; lines %d to %d may be in the queue nevertheless", line, s.lines[n-1])
+		}
 	}
 	return failuref(hint, "%v", err)
 }

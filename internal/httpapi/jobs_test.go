@@ -13,9 +13,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/queuemill/queuemill/internal/executor"
 	"github.com/queuemill/queuemill/internal/httpapi"
 	"github.com/queuemill/queuemill/internal/httpapi/client"
+	"github.com/queuemill/queuemill/internal/queue"
 	"github.com/queuemill/queuemill/internal/record"
+	"github.com/queuemill/queuemill/internal/store"
 )
 
 // serve answers on a port of the kernel's choice and returns a client of it.
@@ -211,6 +214,34 @@ func TestSendAnswersWithIDAndLocation(t *testing.T) {
 	}
 	if got := b.queues["ping"].Messages()[0].Body; got != "<b> & \"x\"\n" {
 		t.Errorf("body %q", got)
+	}
+}
+
+func TestErrorsOfBackendsHaveTheirStatus(t *testing.T) {
+	for _, c := range []struct {
+		err    error
+		status int
+	}{
+		{executor.ErrNotFound, 404},
+		{queue.ErrNotFound, 404},
+		{queue.ErrInvalid, 400},
+		{queue.ErrThrottled, 429},
+		{queue.ErrUnreachable, 502},
+		{executor.ErrTerminating, 409},
+		{executor.ErrUnavailable, 503},
+		{errors.ErrUnsupported, 501},
+		{fmt.Errorf("%w: %w", queue.ErrThrottled, store.ErrFull), 507},
+		{httpapi.NewProblem(409, "taken", "wait"), 409},
+		{errors.New("something else"), 500},
+	} {
+		b := newBackend()
+		b.add(t, "ping-bad", record.Failed, "{}", false)
+		b.refuse["ping-bad"] = fmt.Errorf("retry: %w", c.err)
+		res := request(t, httpapi.New(b.server(), httpapi.Options{}), http.MethodPost, "/v1/jobs/ping-bad/retry", "", "")
+		if res.Code != c.status {
+			t.Errorf("%v: status %d, want %d", c.err, res.Code, c.status)
+		}
+		wantProblem(t, res, c.status)
 	}
 }
 

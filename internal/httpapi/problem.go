@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/queuemill/queuemill/internal/executor"
 	"github.com/queuemill/queuemill/internal/queue"
+	"github.com/queuemill/queuemill/internal/store"
 )
 
 // Problem is an error on the wire (RFC 9457), with a hint at what to do next.
@@ -50,6 +52,8 @@ var problemTypes = map[int]string{
 	http.StatusMisdirectedRequest:    "urn:queuemill:problem:host",
 	http.StatusTooManyRequests:       "urn:queuemill:problem:throttled",
 	http.StatusInternalServerError:   "urn:queuemill:problem:internal",
+	http.StatusInsufficientStorage:   "urn:queuemill:problem:disk-full",
+	http.StatusBadGateway:            "urn:queuemill:problem:queue-unreachable",
 	http.StatusNotImplemented:        "urn:queuemill:problem:unsupported",
 	http.StatusServiceUnavailable:    "urn:queuemill:problem:unavailable",
 }
@@ -67,16 +71,21 @@ func problemOf(err error) *Problem {
 	status := http.StatusInternalServerError
 	var tooLarge *http.MaxBytesError
 	switch {
+	case errors.Is(err, store.ErrFull):
+		return NewProblem(http.StatusInsufficientStorage, store.ErrFull.Error(), "make room: queuemill prune removes finished jobs, queuemill purge messages")
 	case errors.As(err, &tooLarge):
 		return NewProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("the request is larger than %d bytes", tooLarge.Limit), "send less at once")
 	case errors.Is(err, executor.ErrNotFound), errors.Is(err, queue.ErrNotFound):
 		status = http.StatusNotFound
 	case errors.Is(err, queue.ErrInvalid):
-		status = http.StatusBadRequest
+		// The queue's own words say it all.
+		return NewProblem(http.StatusBadRequest, strings.TrimPrefix(err.Error(), queue.ErrInvalid.Error()+": "), "")
 	case errors.Is(err, queue.ErrThrottled):
 		status = http.StatusTooManyRequests
 	case errors.Is(err, executor.ErrTerminating):
 		status = http.StatusConflict
+	case errors.Is(err, queue.ErrUnreachable):
+		status = http.StatusBadGateway
 	case errors.Is(err, executor.ErrUnavailable), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		status = http.StatusServiceUnavailable
 	case errors.Is(err, errors.ErrUnsupported):
