@@ -85,10 +85,12 @@ func TestSendThatBreaksOffSaysHowToGoOn(t *testing.T) {
 		"nothing arrived":    {0, func(string) *httpapi.Problem { return httpapi.NewProblem(503, "full", "") }, "", 1, 0, []string{"full"}},
 		"the server is gone": {2, takeAll, "", 1, 1000, []string{"1,000 messages were sent before; go on with --from-line 1001; lines 1001 to 1200 may be in the queue nevertheless"}},
 		"gone in the second run": {1, takeAll, "--from-line 501", 1, 500, []string{
-			"500 messages were sent before; go on with --from-line 1001; lines 1001 to 1200"}},
+			"500 messages were sent before; go on with --from-line 1001; lines 1001 to 1200",
+		}},
 		"a line is refused": {0, refuse700, "", 1, 999, []string{
 			"line 700: 1 message was refused by the queue: 700 is unlucky",
-			"the other lines up to 1000 were sent; mend line 700 and send it apart, then go on with --from-line 1001"}},
+			"the other lines up to 1000 were sent; mend line 700 and send it apart, then go on with --from-line 1001",
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, bodies := sink(t, c.breakAfter, c.refuse)
