@@ -45,7 +45,7 @@ func (c *crashTest) account(jobs []httpapi.Job, runs map[int][]run) {
 	var longest time.Duration
 	ran := 0
 	for _, k := range c.kills {
-		longest, ran = max(longest, k.outlived), ran+k.ran
+		longest, ran = max(longest, k.outlived), ran+len(k.ran)
 	}
 	c.t.Logf("%d messages, %d records, %d starts, of them %d further ones; %d attempts ended by %d kills, at which %d processes of jobs lived, at most %v longer than their controller",
 		len(c.tasks), len(jobs), starts, extra, again, len(c.kills), ran, longest.Round(time.Millisecond))
@@ -122,16 +122,22 @@ func (c *crashTest) unexplained(k *task, previous record.Attempt, logged map[int
 		if !started {
 			return ""
 		}
-		for _, kill := range c.kills {
-			from, to := kill.at.Add(-killSlack), kill.at.Add(killSlack)
-			if before.start.Before(to) && !r.start.Before(kill.at) && (before.end.IsZero() || before.end.After(from)) {
-				return ""
-			}
+		if slices.ContainsFunc(c.kills, func(k kill) bool { return k.hit(before) && !r.start.Before(k.at) }) {
+			return ""
 		}
 		return "the one before it did not run at any kill"
 	default:
 		return "the one before it ended by " + string(previous.Cause.Reason)
 	}
+}
+
+// hit tells whether the run was going on at the kill: its process was seen, or
+// it started too late for that.
+func (k kill) hit(r run) bool {
+	if !processesSeen {
+		return r.start.Before(k.at.Add(startSlack)) && (r.end.IsZero() || r.end.After(k.at.Add(-startSlack)))
+	}
+	return k.ran[r.pid] && r.start.Before(k.at) || r.start.After(k.looked) && r.start.Before(k.at.Add(startSlack))
 }
 
 // repeated is how many attempts of a message a kill ended.

@@ -27,11 +27,9 @@ const (
 	// survivalLimit is how long a job's process may outlive its controller.
 	survivalLimit = 2 * time.Second
 
-	// killSlack is how long before a kill a job may have said that it ends and
-	// count as running all the same, since saying so is not yet having ended; and
-	// how long after it a job may say that it starts, since the supervisor does
-	// what it was told until it notices.
-	killSlack = 500 * time.Millisecond
+	// startSlack is how long after a kill a job may still say that it starts: the
+	// supervisor does what it was told until it notices.
+	startSlack = 500 * time.Millisecond
 )
 
 // manifest has one QueueJob for each mode of ack.
@@ -60,8 +58,9 @@ spec:
 
 // kill is one end of a generation of the controller.
 type kill struct {
+	looked   time.Time // when the look at what runs began, right before the kill
 	at       time.Time
-	ran      int           // processes of jobs at that moment
+	ran      map[int]bool  // by pid, the processes of jobs at that moment
 	outlived time.Duration // until the last of them was gone
 }
 
@@ -168,12 +167,16 @@ func (c *crashTest) oneKill() {
 
 // kill returns the jobs' processes that were there at that moment.
 func (c *crashTest) kill(up *mill.Up) map[process]string {
+	k := kill{looked: time.Now(), ran: map[int]bool{}}
 	left := marked("CRASH_RUN=" + c.marker)
 	up.SendKill()
-	at := time.Now()
-	// What was started in between, and what is being ended already.
+	k.at = time.Now()
+	// What was started in between.
 	maps.Copy(left, marked("CRASH_RUN="+c.marker))
-	c.kills = append(c.kills, kill{at: at, ran: len(left)})
+	for p := range left {
+		k.ran[p.pid] = true
+	}
+	c.kills = append(c.kills, k)
 	up.Kill()
 	c.checkLog(up)
 	return left

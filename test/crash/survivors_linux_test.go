@@ -2,16 +2,20 @@ package crash
 
 import (
 	"bytes"
-	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
+
+// processesSeen: marked sees what runs.
+const processesSeen = true
 
 // process is one process of this machine; its start time tells it from a later
 // one with the same number.
 type process struct {
-	pid, start string
+	pid   int
+	start string
 }
 
 // marked are the living processes that have the variable in the environment
@@ -34,7 +38,7 @@ func marked(variable string) map[process]string {
 
 // alive tells whether p still is that process, and not a zombie.
 func alive(p process) bool {
-	now, ok := look("/proc/" + p.pid)
+	now, ok := look("/proc/" + strconv.Itoa(p.pid))
 	return ok && now == p
 }
 
@@ -50,7 +54,6 @@ func look(dir string) (process, bool) {
 	if fields[0] == "Z" || fields[0] == "X" {
 		return process{}, false
 	}
-	return process{filepath.Base(dir), fields[19]}, true
+	pid, err := strconv.Atoi(filepath.Base(dir))
+	return process{pid, fields[19]}, err == nil
 }
-
-func (p process) String() string { return fmt.Sprintf("pid %s", p.pid) }
