@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -72,7 +71,7 @@ func (b *bench) noops(ctx context.Context, file string) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer p.stop(syscall.SIGKILL)
+	defer p.kill()
 	if err := prefill(p, "noop", noopJobs); err != nil {
 		return 0, err
 	}
@@ -139,7 +138,7 @@ func (b *bench) idle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer p.stop(syscall.SIGKILL)
+	defer p.kill()
 	pid := p.cmd.Process.Pid
 	time.Sleep(min(b.settings.idle, 5*time.Second)) // the start is over
 	before, err := cpu(pid)

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -34,7 +33,7 @@ const (
 func (b *bench) close() {
 	for _, p := range []*process{b.none, b.empty, b.full} {
 		if p != nil {
-			p.stop(syscall.SIGKILL)
+			p.kill()
 		}
 	}
 }
@@ -343,7 +342,7 @@ func (b *bench) million(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.full.stop(syscall.SIGKILL)
+	b.full.kill()
 	var took time.Duration
 	if b.full, took, err = b.up(ctx, b.full.dir); err != nil {
 		return err

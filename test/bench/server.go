@@ -27,9 +27,10 @@ type process struct {
 	dir string // of its data, of queuemill
 }
 
-func (p *process) stop(s syscall.Signal) {
-	p.cmd.Process.Signal(s) //nolint:errcheck // it may be gone
-	p.cmd.Wait()            //nolint:errcheck // by a signal
+// kill ends it with SIGKILL and waits for that.
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill() // it may be gone
+	_ = p.cmd.Wait()         // by a signal
 }
 
 func (p *process) queueURL(name string) string { return "http://" + p.sqs + "/000000000000/" + name }
@@ -73,7 +74,7 @@ func (b *bench) up(ctx context.Context, dir string, args ...string) (*process, t
 			return p, time.Since(start), nil
 		}
 	}
-	p.stop(syscall.SIGKILL)
+	p.kill()
 	return nil, 0, fmt.Errorf("%s does not say where it listens:\n%s", p.cmd, said.String())
 }
 

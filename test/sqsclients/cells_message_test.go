@@ -13,23 +13,24 @@ const odd = "Grüße <&> \"'\" 😀 \t\r\n ]]>" // what encodings stumble over
 var messageCells = []cell{
 	{action: "SendMessage", title: "with attributes", do: func(f *fixture) (params, check) {
 		url := f.queue("")
-		return params{"QueueUrl": url, "MessageBody": odd, "MessageAttributes": map[string]any{
-				"text":   map[string]any{"DataType": "String", "StringValue": odd},
-				"number": map[string]any{"DataType": "Number.int", "StringValue": "7"},
-				"bytes":  map[string]any{"DataType": "Binary", "BinaryValue": blob("\x00\x01\xff")},
-			}}, func(out map[string]any) {
-				got, err := f.sdk.ReceiveMessage(f.Context(), &sqs.ReceiveMessageInput{QueueUrl: &url, MessageAttributeNames: []string{"All"}})
-				if err != nil || len(got.Messages) != 1 {
-					f.Fatalf("receive: %v", err)
-				}
-				m := got.Messages[0]
-				f.equal("ID", out["MessageId"], *m.MessageId)
-				f.equal("body", *m.Body, odd)
-				f.equal("MD5 of the body", out["MD5OfMessageBody"], *m.MD5OfBody)
-				f.equal("MD5 of the attributes", out["MD5OfMessageAttributes"], *m.MD5OfMessageAttributes)
-				f.equal("text", *m.MessageAttributes["text"].StringValue, odd)
-				f.equal("bytes", string(m.MessageAttributes["bytes"].BinaryValue), "\x00\x01\xff")
+		attributes := map[string]any{
+			"text":   map[string]any{"DataType": "String", "StringValue": odd},
+			"number": map[string]any{"DataType": "Number.int", "StringValue": "7"},
+			"bytes":  map[string]any{"DataType": "Binary", "BinaryValue": blob("\x00\x01\xff")},
+		}
+		return params{"QueueUrl": url, "MessageBody": odd, "MessageAttributes": attributes}, func(out map[string]any) {
+			got, err := f.sdk.ReceiveMessage(f.Context(), &sqs.ReceiveMessageInput{QueueUrl: &url, MessageAttributeNames: []string{"All"}})
+			if err != nil || len(got.Messages) != 1 {
+				f.Fatalf("receive: %v", err)
 			}
+			m := got.Messages[0]
+			f.equal("ID", out["MessageId"], *m.MessageId)
+			f.equal("body", *m.Body, odd)
+			f.equal("MD5 of the body", out["MD5OfMessageBody"], *m.MD5OfBody)
+			f.equal("MD5 of the attributes", out["MD5OfMessageAttributes"], *m.MD5OfMessageAttributes)
+			f.equal("text", *m.MessageAttributes["text"].StringValue, odd)
+			f.equal("bytes", string(m.MessageAttributes["bytes"].BinaryValue), "\x00\x01\xff")
+		}
 	}},
 	{action: "SendMessage", title: "1 MiB", do: func(f *fixture) (params, check) {
 		url := f.queue("")

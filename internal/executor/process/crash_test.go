@@ -101,7 +101,7 @@ func crashMain(dir string) error {
 		})
 	}
 	wg.Wait()
-	return errors.Join(append(errs, e.Close(), db.Close())...)
+	return errors.Join(errors.Join(errs...), e.Close(), db.Close())
 }
 
 func exists(path string) bool {

@@ -183,7 +183,7 @@ func (e *Executor) settle(j *job, saved record.Saved, t *template, s *scratch, s
 		t.saved = true
 	}
 	j.saved, j.fresh = saved, false
-	e.publish(j, false)
+	e.publish(j)
 	if saved.State != record.Queued {
 		return
 	}

@@ -37,7 +37,7 @@ func (e *Executor) handle(events []supervisor.Event) {
 		default:
 			j.saved.Record = j.saved.StartAttempt(event.Started)
 			e.metrics.started(event.Started.Sub(j.saved.CreatedAt), j.saved.LastAttempt())
-			e.publish(j, false)
+			e.publish(j)
 		}
 	}
 	if ended {
@@ -85,7 +85,7 @@ func (e *Executor) end(j *job, x *supervisor.Exit, b *record.Batch) (again bool)
 	j.saved.Record = rec.EndAttempt(o, again)
 	e.metrics.ended(&o)
 	b.Put(&j.saved)
-	e.publish(j, false)
+	e.publish(j)
 	return again
 }
 

@@ -210,8 +210,8 @@ func (e *Executor) withContent(rec record.Record) (record.Record, error) {
 
 // publish tells the watchers of a change. mu is held, so that they hear the
 // changes of a record in their order.
-func (e *Executor) publish(j *job, deleted bool) {
-	e.feed.Publish(executor.Event{Record: j.saved.Record, Deleted: deleted})
+func (e *Executor) publish(j *job) {
+	e.feed.Publish(executor.Event{Record: j.saved.Record})
 }
 
 // lock finds a record and waits until no attempt of it is being created. When
@@ -256,7 +256,7 @@ func (e *Executor) Patch(ctx context.Context, name, uid string, p executor.Patch
 	}
 	j.saved.Record = p.Apply(j.saved.Record)
 	saved := j.saved
-	e.publish(j, false)
+	e.publish(j)
 	e.mu.Unlock()
 	if p.Receipt == nil && p.RetryRequested == nil {
 		e.writing.Unlock()

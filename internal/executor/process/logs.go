@@ -2,6 +2,7 @@ package process
 
 import (
 	"context"
+	"errors"
 	"io"
 	"slices"
 
@@ -103,7 +104,7 @@ func (r *logReader) Read(p []byte) (int, error) {
 			r.executor.mu.Unlock()
 		}
 		n, err := r.log.Read(p)
-		if n > 0 || err != io.EOF || ended {
+		if n > 0 || !errors.Is(err, io.EOF) || ended {
 			return n, err
 		}
 		select {

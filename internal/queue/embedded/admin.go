@@ -35,8 +35,10 @@ func (b *Broker) CreateQueue(region, name string, attributes, tags map[string]st
 		return nil, err
 	}
 	now := time.Now()
-	q, err := b.newQueue(definition{ID: id, Region: n.region, Name: name, Created: now, Modified: now,
-		Attributes: want, Tags: maps.Clone(tags)})
+	q, err := b.newQueue(definition{
+		ID: id, Region: n.region, Name: name, Created: now, Modified: now,
+		Attributes: want, Tags: maps.Clone(tags),
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -23,8 +23,10 @@ func TestNewQueueHasTheDefaultsOfSQS(t *testing.T) {
 			t.Error(diff)
 		}
 		fifo := maps.Clone(standard)
-		maps.Copy(fifo, map[string]string{"QueueArn": "arn:aws:sqs:us-east-1:000000000000:q.fifo", "FifoQueue": "true",
-			"ContentBasedDeduplication": "false", "DeduplicationScope": "queue", "FifoThroughputLimit": "perQueue"})
+		maps.Copy(fifo, map[string]string{
+			"QueueArn": "arn:aws:sqs:us-east-1:000000000000:q.fifo", "FifoQueue": "true",
+			"ContentBasedDeduplication": "false", "DeduplicationScope": "queue", "FifoThroughputLimit": "perQueue",
+		})
 		if diff := cmp.Diff(fifo, createQueue(t, b, "q.fifo", nil).Attributes()); diff != "" {
 			t.Error(diff)
 		}

@@ -198,8 +198,10 @@ func TestFIFOGroupIsBlockedWhileInFlight(t *testing.T) {
 func TestDeadLetterMovesAtTheReceiveThatWouldExceed(t *testing.T) {
 	b := openBroker(t, t.TempDir(), Options{})
 	dead := createQueue(t, b, "dead", nil)
-	q := createQueue(t, b, "q", map[string]string{"VisibilityTimeout": "0",
-		"RedrivePolicy": `{"deadLetterTargetArn":"` + dead.ARN() + `","maxReceiveCount":"2"}`})
+	q := createQueue(t, b, "q", map[string]string{
+		"VisibilityTimeout": "0",
+		"RedrivePolicy":     `{"deadLetterTargetArn":"` + dead.ARN() + `","maxReceiveCount":"2"}`,
+	})
 	id := sendBodies(t, q, "poison")[0].ID
 	for range 2 {
 		if got := receive(t, q, 1); len(got) != 1 {

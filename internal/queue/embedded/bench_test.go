@@ -126,7 +126,7 @@ func BenchmarkMillionWaiting(b *testing.B) {
 	fill(b, createQueue(b, broker, "bench", nil), 1_000_000)
 	b.ReportMetric(residentMiB(), "MiB-peak-filling")
 	closeAll()
-	broker = nil
+	broker = nil //nolint:ineffassign,wastedassign // for the collector
 	debug.FreeOSMemory()
 	for b.Loop() {
 		_, again := openBrokerClose(b, dir, Options{})

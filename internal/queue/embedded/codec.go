@@ -49,8 +49,10 @@ func decodeRecord(b []byte) (r record, group []byte, err error) {
 		return r, nil, fmt.Errorf("message state of %d bytes: %w", len(b), errDamaged)
 	}
 	i64 := func(i int) int64 { return int64(binary.BigEndian.Uint64(b[1+8*i:])) }
-	r = record{sent: i64(0), visible: i64(1), received: i64(2), first: i64(3),
-		receives: binary.BigEndian.Uint32(b[33:]), nonce: binary.BigEndian.Uint32(b[37:]), size: binary.BigEndian.Uint32(b[41:])}
+	r = record{
+		sent: i64(0), visible: i64(1), received: i64(2), first: i64(3),
+		receives: binary.BigEndian.Uint32(b[33:]), nonce: binary.BigEndian.Uint32(b[37:]), size: binary.BigEndian.Uint32(b[41:]),
+	}
 	return r, b[recordFixed:], nil
 }
 

@@ -18,13 +18,16 @@ const (
 )
 
 var (
-	sampleRecord = record{sent: 1719248501760, visible: 1719248531760, received: 1719248502760, first: 1719248502760,
-		receives: 3, nonce: 0x01020304, size: 5, group: "ggr"}
+	sampleRecord = record{
+		sent: 1719248501760, visible: 1719248531760, received: 1719248502760, first: 1719248502760,
+		receives: 3, nonce: 0x01020304, size: 5, group: "ggr",
+	}
 	sampleContent = content{
 		id: [16]byte{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}, sent: 1719248501760,
 		sender: "000000000000", group: "gr", dedup: "dd",
 		attributes: map[string]message.Attribute{
-			"n": {DataType: "Number", StringValue: "42"}, "b": {DataType: "Binary", BinaryValue: []byte{0xff, 0xfe}}},
+			"n": {DataType: "Number", StringValue: "42"}, "b": {DataType: "Binary", BinaryValue: []byte{0xff, 0xfe}},
+		},
 		system: map[string]message.Attribute{"AWSTraceHeader": {DataType: "String", StringValue: "root"}},
 		body:   "body",
 	}
@@ -60,8 +63,10 @@ func TestStoredFormIsFrozen(t *testing.T) {
 
 func TestContentSizeIsExact(t *testing.T) {
 	long := string(make([]byte, 300))
-	for _, c := range []content{{}, sampleContent, {body: long, group: long, source: long,
-		attributes: map[string]message.Attribute{long: {DataType: long, StringValue: long, BinaryValue: []byte(long)}}}} {
+	for _, c := range []content{{}, sampleContent, {
+		body: long, group: long, source: long,
+		attributes: map[string]message.Attribute{long: {DataType: long, StringValue: long, BinaryValue: []byte(long)}},
+	}} {
 		if got := len(c.append(nil)); got != c.size() {
 			t.Errorf("size says %d, it is %d", c.size(), got)
 		}

@@ -232,5 +232,5 @@ func (a *arrival) end(err error) {
 		q.index.admit(a.in[i].ref, now.at, now.at)
 	}
 	q.serve(now)
-	q.armSweep(now.at)
+	q.armSweep()
 }

@@ -177,8 +177,10 @@ func (b *Broker) MoveTasks(sourceARN string, max int) ([]MoveTask, error) {
 		if len(tasks) == max {
 			break
 		}
-		m := MoveTask{SourceARN: t.Source, DestinationARN: t.Destination, Status: t.Status, FailureReason: t.FailureReason,
-			MaxPerSecond: t.PerSecond, Moved: t.Moved, ToMove: t.ToMove, StartedAt: t.Started}
+		m := MoveTask{
+			SourceARN: t.Source, DestinationARN: t.Destination, Status: t.Status, FailureReason: t.FailureReason,
+			MaxPerSecond: t.PerSecond, Moved: t.Moved, ToMove: t.ToMove, StartedAt: t.Started,
+		}
 		if t.active() {
 			m.Handle = t.handle()
 		}

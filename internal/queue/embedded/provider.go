@@ -40,9 +40,11 @@ func (p *provider) Receive(ctx context.Context, o queue.ReceiveOptions) ([]queue
 func seamMessages(got []*Message) []queue.Message {
 	out := make([]queue.Message, len(got))
 	for i, m := range got {
-		out[i] = queue.Message{ID: m.ID, Body: m.Body, Attributes: m.Attributes, Receipt: queue.Receipt(m.Handle),
+		out[i] = queue.Message{
+			ID: m.ID, Body: m.Body, Attributes: m.Attributes, Receipt: queue.Receipt(m.Handle),
 			ReceiveCount: m.ReceiveCount, SentAt: m.SentAt, FirstReceivedAt: m.FirstReceivedAt,
-			GroupID: m.GroupID, DeduplicationID: m.DeduplicationID}
+			GroupID: m.GroupID, DeduplicationID: m.DeduplicationID,
+		}
 	}
 	return out
 }

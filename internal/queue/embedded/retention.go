@@ -33,7 +33,7 @@ func (s *sweep) arm(d time.Duration, fn func()) {
 
 // armSweep makes sure that a sweep comes by the time a message sent now is too
 // old. With mu held.
-func (q *Queue) armSweep(now instant) {
+func (q *Queue) armSweep() {
 	if !q.sweep.armed && q.index.used > 0 && q.shutErr == nil {
 		q.sweep.arm(q.set.retention, q.sweepOld)
 	}

@@ -153,7 +153,7 @@ func (q *Queue) admitAll(fresh []sending, err error) {
 		q.index.admit(s.ref, now.at, now.at.add(s.delay))
 	}
 	q.serve(now)
-	q.armSweep(now.at)
+	q.armSweep()
 }
 
 // store writes messages in one durable commit.

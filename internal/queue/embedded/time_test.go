@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -87,7 +88,8 @@ func TestVisibilityChangeCountsFromTheCallAndEndsAtTwelveHours(t *testing.T) {
 }
 
 func errCode(err error) Code {
-	if e, ok := err.(*Error); ok {
+	var e *Error
+	if errors.As(err, &e) {
 		return e.Code
 	}
 	return ""

@@ -15,8 +15,10 @@ func putValue(b *pebble.Batch, key []byte, size int, fill func([]byte) []byte) {
 
 // putState writes the state of a message that was received.
 func (q *Queue) putState(b *pebble.Batch, now moment, m *slot, group string) {
-	rec := record{sent: now.wall(m.sent), visible: now.wall(m.due), received: now.wall(m.received),
-		first: m.first, receives: m.receives, nonce: m.nonce, size: m.size, group: group}
+	rec := record{
+		sent: now.wall(m.sent), visible: now.wall(m.due), received: now.wall(m.received),
+		first: m.first, receives: m.receives, nonce: m.nonce, size: m.size, group: group,
+	}
 	putValue(b, messageKey(kindState, q.id, m.seq), recordFixed+len(group), rec.append)
 }
 

@@ -228,7 +228,7 @@ func (c *conformance) giveBack(r queue.Receipt) {
 
 // while runs do once a long poll is waiting, and returns what the poll got and
 // how long after do it returned.
-func (c *conformance) while(ctx context.Context, do func()) (got []queue.Message, err error, after time.Duration) {
+func (c *conformance) while(ctx context.Context, do func()) (got []queue.Message, after time.Duration, err error) {
 	c.Helper()
 	done := make(chan struct{})
 	go func() {
@@ -247,7 +247,7 @@ func (c *conformance) while(ctx context.Context, do func()) (got []queue.Message
 	do()
 	start := time.Now()
 	<-done
-	return got, err, time.Since(start)
+	return got, time.Since(start), err
 }
 
 // borrowed remembers what was received, so that no case leaves messages in

@@ -26,7 +26,7 @@ var deliveryCases = []conformanceCase{
 	}},
 	{name: "long poll is woken by a send", run: func(c *conformance) {
 		for range 3 {
-			got, err, after := c.while(c.Context(), func() { c.send(outgoing("wake up")...) })
+			got, after, err := c.while(c.Context(), func() { c.send(outgoing("wake up")...) })
 			if err != nil || len(got) != 1 || after > prompt {
 				c.Fatalf("long poll got %d messages and error %v, %v after the send", len(got), err, after)
 			}
@@ -36,7 +36,7 @@ var deliveryCases = []conformanceCase{
 	{name: "long poll is woken by a message given back", run: func(c *conformance) {
 		c.send(outgoing("a")...)
 		m := c.one(held)
-		got, err, after := c.while(c.Context(), func() { c.giveBack(m.Receipt) })
+		got, after, err := c.while(c.Context(), func() { c.giveBack(m.Receipt) })
 		if err != nil || len(got) != 1 || got[0].ID != m.ID || after > prompt {
 			c.Fatalf("long poll got %v and error %v, %v after the message was given back", got, err, after)
 		}
@@ -71,7 +71,7 @@ var deliveryCases = []conformanceCase{
 	{name: "cancelled receive swallows no message", run: func(c *conformance) {
 		for range 10 {
 			ctx, cancel := context.WithCancel(c.Context())
-			got, err, after := c.while(ctx, cancel)
+			got, after, err := c.while(ctx, cancel)
 			if !errors.Is(err, context.Canceled) || len(got) != 0 || after > prompt {
 				c.Fatalf("cancelled long poll got %d messages and error %v after %v", len(got), err, after)
 			}
@@ -187,7 +187,7 @@ var deliveryCases = []conformanceCase{
 	{name: "long poll is woken by a freed message group", spec: Spec{FIFO: true}, run: func(c *conformance) {
 		c.send(queue.Outgoing{Body: "1", GroupID: "g", DeduplicationID: "1"}, queue.Outgoing{Body: "2", GroupID: "g", DeduplicationID: "2"})
 		m := c.one(held)
-		got, err, after := c.while(c.Context(), func() { c.delete(m.Receipt) })
+		got, after, err := c.while(c.Context(), func() { c.delete(m.Receipt) })
 		if err != nil || len(got) != 1 || got[0].Body != "2" || after > prompt {
 			c.Fatalf("long poll got %v and error %v, %v after the delete", bodies(got), err, after)
 		}

@@ -238,19 +238,16 @@ func killDescendants() {
 	killBelow(processes(), func(pid int) bool { return pid == os.Getpid() })
 }
 
-// killBelow kills every process that has one of roots above it, and tells how
-// many those were.
-func killBelow(parents map[int]int, root func(pid int) bool) (killed int) {
+// killBelow kills every process that has one of roots above it.
+func killBelow(parents map[int]int, root func(pid int) bool) {
 	for pid := range parents {
 		for p := parents[pid]; p > 1; p = parents[p] {
 			if root(p) {
 				_ = unix.Kill(pid, unix.SIGKILL)
-				killed++
 				break
 			}
 		}
 	}
-	return killed
 }
 
 // Sweep kills what runs of an earlier supervisor of the same marker are left,
