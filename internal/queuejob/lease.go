@@ -41,6 +41,7 @@ type lease struct {
 	settling   bool // being deleted or given back
 	returning  bool // being given back: not extended any more
 	lost       bool // the receipt is worth nothing any more, or let go
+	recovered  bool // from a record of an earlier run, and not extended since
 }
 
 // awaited is a job that a lease waits for.
@@ -181,20 +182,27 @@ func (r *Runner) extend(leases []*lease) error {
 	r.mu.Lock()
 	defer r.unlock()
 	var failed error
-	lost := 0
+	lost, returned := 0, 0
 	for i, l := range leases {
 		switch err := answers[i]; {
 		case err == nil:
-			l.until = called.Add(l.visibility)
+			l.until, l.recovered = called.Add(l.visibility), false
 		case !gone(err):
 			failed = fmt.Errorf("extend %d messages: %w", len(leases), err)
 		default:
 			l.lost = true
-			if r.leases[l.messageID] == l && !l.settling { // else it is done with
+			switch {
+			case r.leases[l.messageID] != l || l.settling: // done with
+			case l.recovered:
+				returned++
+			default:
 				lost++
 				r.log.Debug("lease lost", keyMessageID, l.messageID, keyError, err)
 			}
 		}
+	}
+	if returned > 0 { // by the end of the earlier run, or while nothing ran
+		r.log.Info("messages of unfinished jobs are in the queue again since the last run; their redelivery is adopted", keyCount, returned)
 	}
 	if lost > 0 {
 		r.metrics.leasesLost.Add(float64(lost))

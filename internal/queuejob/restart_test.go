@@ -260,3 +260,21 @@ func TestIdleRunnerOnlyPolls(t *testing.T) {
 		}
 	})
 }
+
+func TestRestartAfterACleanStopIsNoLostLease(t *testing.T) {
+	inWorld(t, onSuccess, func(t *testing.T, w *world) {
+		w.send("a", "b")
+		w.stop() // gives the messages back
+		w.wantQueue(2, 0)
+		w.start()
+		w.pass(time.Minute)
+		if lost := w.told(queuejob.EventLeaseLost); len(lost) != 0 {
+			t.Errorf("warned of what was given back on purpose: %v", lost)
+		}
+		w.wantQueue(0, 2)
+		w.wantCreated(2)
+		w.finish(true)
+		w.pass(time.Minute)
+		w.wantQueue(0, 0)
+	})
+}

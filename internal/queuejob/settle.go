@@ -183,7 +183,7 @@ func (r *Runner) heldMessages(c *config, now time.Time) map[string]*held {
 		if h == nil {
 			h = &held{state: record.Succeeded, items: e.items, lease: &lease{
 				messageID: e.messageID, receipt: e.receipt, ack: c.ack, visibility: c.visibility(),
-				received: now, until: now, placed: true,
+				received: now, until: now, placed: true, recovered: true,
 			}}
 			messages[e.messageID] = h
 		}
