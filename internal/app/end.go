@@ -32,7 +32,7 @@ func (m *mill) untilTheEnd(ctx, serving context.Context, stopRunners context.Can
 		m.drainAloud()
 	case <-ctx.Done():
 		outcome.Interrupted = m.stopJobs(stopRunners)
-		outcome.Failed = m.outcomes.failures()
+		m.outcomes.sum(&outcome)
 		return outcome
 	case <-serving.Done(): // a server failed
 		outcome.Interrupted = m.stopJobs(stopRunners)
@@ -53,7 +53,8 @@ func (m *mill) untilTheEnd(ctx, serving context.Context, stopRunners context.Can
 		outcome.Interrupted = m.stopJobs(stopRunners)
 	}
 	<-drained
-	outcome.Failed = m.outcomes.failures()
+	m.outcomes.sum(&outcome)
+	outcome.Held = m.runners.held(serving)
 	return outcome
 }
 

@@ -31,6 +31,7 @@ type runners struct {
 	queues      *queues
 	metrics     *queuejob.Metrics
 	suspensions suspensions
+	bursts      *bursts
 
 	wg sync.WaitGroup // of all Runners
 
@@ -54,7 +55,7 @@ type running struct {
 func newRunners(ctx context.Context, m *mill, metrics *queuejob.Metrics) *runners {
 	return &runners{
 		ctx: ctx, log: m.log, executor: m.executor, queues: m.queues, metrics: metrics,
-		suspensions: suspensions{m.store}, all: map[string]*running{},
+		suspensions: suspensions{m.store}, bursts: newBursts(m.log), all: map[string]*running{},
 	}
 }
 
@@ -202,14 +203,17 @@ func (r *runners) tell(e queuejob.Event) {
 		level = slog.LevelWarn
 	}
 	text := e.Message
-	if e.Reason == queuejob.EventInvalid { // its own text quotes the message
+	switch e.Reason {
+	case queuejob.EventInvalid: // its own text quotes the message
 		text = "a message is invalid; describe says why"
+	case queuejob.EventFailed:
+		text = "job failed: " + text
 	}
 	attrs := []any{keyQueueJob, e.QueueJob, "reason", string(e.Reason)}
 	if e.Job != "" {
 		attrs = append(attrs, "job", e.Job)
 	}
-	r.log.Log(r.ctx, level, text, attrs...)
+	r.log.Log(r.ctx, r.bursts.level(e, level), text, attrs...)
 }
 
 const keyQueueJob = "queuejob"
@@ -225,7 +229,10 @@ func (r *runners) drain() {
 }
 
 // wait returns when all Runners have ended.
-func (r *runners) wait() { r.wg.Wait() }
+func (r *runners) wait() {
+	r.wg.Wait()
+	r.bursts.flush()
+}
 
 // working tells whether the manifests were applied.
 func (r *runners) working() bool {
@@ -354,9 +361,43 @@ func (r *runners) idle(ctx context.Context) bool {
 	return true
 }
 
+// held says of each QueueJob that receives nothing why, and how many messages
+// are left for it.
+func (r *runners) held(ctx context.Context) []string {
+	r.mu.Lock()
+	all := make([]*running, 0, len(r.all))
+	for _, one := range r.all {
+		all = append(all, one)
+	}
+	r.mu.Unlock()
+	var held []string
+	for _, one := range all {
+		s := one.runner.Status()
+		reporter, ok := one.queue.(queue.DepthReporter)
+		if !ok || !stuck(s) {
+			continue
+		}
+		d, err := reporter.Depth(ctx)
+		if err != nil || d.Total() == 0 {
+			continue
+		}
+		why := "has a full history of failures"
+		if isTrue(s, queuejob.ConditionSuspended) {
+			why = "is suspended"
+		}
+		held = append(held, fmt.Sprintf("%d waiting in the queue %s: %s %s", d.Total(), one.queueName, one.object.QueueJob.Name, why))
+	}
+	slices.Sort(held)
+	return held
+}
+
 func stuck(s queuejob.Status) bool {
+	return isTrue(s, queuejob.ConditionSuspended) || isTrue(s, queuejob.ConditionRecordsFull)
+}
+
+func isTrue(s queuejob.Status, condition string) bool {
 	for _, c := range s.Conditions {
-		if c.Status == metav1.ConditionTrue && (c.Type == queuejob.ConditionSuspended || c.Type == queuejob.ConditionRecordsFull) {
+		if c.Type == condition && c.Status == metav1.ConditionTrue {
 			return true
 		}
 	}

@@ -66,7 +66,11 @@ type Endpoints struct {
 type Outcome struct {
 	Idle        bool // it stopped by itself
 	Interrupted bool // jobs were ended; they run again at the next start
-	Failed      int  // jobs that failed, or messages that were invalid, since the start
+	// Jobs that finished since the start, and messages that were invalid.
+	Succeeded, Failed, Invalid int
+	// Held says of each QueueJob why messages are left: it is suspended or its
+	// history is full.
+	Held []string
 }
 
 // mill is everything that runs.

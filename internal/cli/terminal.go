@@ -62,10 +62,12 @@ func (p *program) confirm(ctx context.Context, yes bool, question string) error 
 // progress shows how far long work is in one line, on a terminal only.
 type progress struct {
 	w     io.Writer // nil: no terminal
+	width func() int
 	begun time.Time
 
 	mu    sync.Mutex
 	shown time.Time // zero: the line is empty
+	text  string    // what it says
 }
 
 // progressEvery keeps the line readable and the work fast.
@@ -75,7 +77,7 @@ func (p *program) newProgress() *progress {
 	if !isTerminal(p.env.Stderr) {
 		return &progress{}
 	}
-	return &progress{w: p.env.Stderr, begun: time.Now()}
+	return &progress{w: p.env.Stderr, width: func() int { return terminalWidth(p.env.Stderr) }, begun: time.Now()}
 }
 
 // show replaces the line when it is time to.
@@ -88,8 +90,18 @@ func (g *progress) show(format string, args ...any) {
 	if time.Since(g.shown) < progressEvery {
 		return
 	}
-	g.shown = time.Now()
-	_, _ = fmt.Fprintf(g.w, "\r\x1b[K"+format, args...)
+	g.shown, g.text = time.Now(), fmt.Sprintf(format, args...)
+	g.draw()
+}
+
+// draw writes the line, cut to the terminal's width: what wraps can't be
+// replaced. g.mu is held.
+func (g *progress) draw() {
+	text := g.text
+	if width := g.width(); width > 0 && len(text) >= width {
+		text = truncate(text, width-1)
+	}
+	_, _ = io.WriteString(g.w, "\r\x1b[K"+text)
 }
 
 // done removes the line.
@@ -125,8 +137,14 @@ type lineAbove struct {
 func (l *lineAbove) Write(b []byte) (int, error) {
 	l.progress.mu.Lock()
 	defer l.progress.mu.Unlock()
-	l.progress.clear()
-	return l.w.Write(b)
+	g := l.progress
+	if g.shown.IsZero() {
+		return l.w.Write(b)
+	}
+	_, _ = io.WriteString(g.w, "\r\x1b[K")
+	n, err := l.w.Write(b)
+	g.draw()
+	return n, err
 }
 
 // perSecond is n by the time since the begin.

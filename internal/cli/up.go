@@ -142,11 +142,27 @@ func (p *program) up(ctx context.Context, o app.UpOptions, line *progress) error
 		}
 		return nil
 	}
-	if outcome.Idle && outcome.Failed > 0 {
-		p.say("%s failed; start without --until-idle to see and retry them", count(outcome.Failed, "job", "jobs"))
-		return errJobsFailed
+	if outcome.Idle {
+		return p.sumUp(&o, outcome)
 	}
 	return nil
+}
+
+// sumUp ends an --until-idle with what became of the jobs.
+func (p *program) sumUp(o *app.UpOptions, outcome app.Outcome) error {
+	text := thousands(outcome.Succeeded) + " succeeded, " + thousands(outcome.Failed) + " failed"
+	if outcome.Invalid > 0 {
+		text += ", " + thousands(outcome.Invalid) + " invalid"
+	}
+	p.say("%s", text)
+	for _, held := range outcome.Held {
+		p.say("%s", held)
+	}
+	if outcome.Failed+outcome.Invalid == 0 {
+		return nil
+	}
+	p.say("hint: they are kept in %s; start without --until-idle, then: queuemill jobs --state failed,invalid; queuemill retry --all", o.Data)
+	return errJobsFailed
 }
 
 // banner says where things listen and what to try next.
