@@ -39,9 +39,9 @@ func AttemptName(record string, attempt int) string {
 	return record + "-" + strconv.Itoa(attempt)
 }
 
-// idempotencyKey is the identity as a UUID of version 8 (RFC 9562), the one
+// IdempotencyKey is the identity as a UUID of version 8 (RFC 9562), the one
 // shape that payment and cloud APIs agree to take as a key.
-func idempotencyKey(namespace, queueJob, identity string) string {
+func IdempotencyKey(namespace, queueJob, identity string) string {
 	sum := identitySum(namespace, queueJob, identity)
 	var id uuid.UUID
 	copy(id[:], sum[16:])

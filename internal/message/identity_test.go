@@ -17,7 +17,7 @@ func TestNamesAreFrozen(t *testing.T) {
 		{"default", "orders", "key:A-1001", "orders-vb9pmnha72h536q2", "dad36a562a38a2519ae2bf16182260e122fb6abe", "22fb6abe-b23f-81b7-9352-31fd894c0fe9"},
 	} {
 		name, hash := RecordName(tc.namespace, tc.queueJob, tc.identity)
-		key := idempotencyKey(tc.namespace, tc.queueJob, tc.identity)
+		key := IdempotencyKey(tc.namespace, tc.queueJob, tc.identity)
 		if name != tc.name || hash != tc.hash || key != tc.key {
 			t.Errorf("%s/%s/%s:\ngot  %s %s %s\nwant %s %s %s", tc.namespace, tc.queueJob, tc.identity, name, hash, key, tc.name, tc.hash, tc.key)
 		}

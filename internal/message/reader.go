@@ -127,7 +127,7 @@ func (r *Reader) item(in Input, c *content) Item {
 	}
 	item := Item{Payload: c.payload, Attributes: c.attributes}
 	item.Name, item.Identity = RecordName(r.namespace, r.queueJob, identity+c.suffix)
-	item.IdempotencyKey = idempotencyKey(r.namespace, r.queueJob, identity+c.suffix)
+	item.IdempotencyKey = IdempotencyKey(r.namespace, r.queueJob, identity+c.suffix)
 
 	if invalid == nil && r.schema != nil {
 		invalid = r.schema.check(c.document, r.confidential)

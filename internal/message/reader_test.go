@@ -45,7 +45,7 @@ func ptr(s string) *string { return &s }
 func TestTextIsHandedOnAsItIs(t *testing.T) {
 	item := read(t, v1alpha1.MessageSpec{}, "any \x00\xff text")
 	name, hash := RecordName("default", "orders", "m1")
-	key := idempotencyKey("default", "orders", "m1")
+	key := IdempotencyKey("default", "orders", "m1")
 	want := Item{
 		Name: name, Identity: hash, IdempotencyKey: key, Payload: "any \x00\xff text",
 		Env: []EnvVar{

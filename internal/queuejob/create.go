@@ -230,6 +230,7 @@ func (d *delivery) collide(i int, job *executor.Job, found *record.Record) {
 		identity = fmt.Sprintf("%s#%d", identity, i)
 	}
 	job.Name, job.Identity = message.RecordName(d.r.namespace, d.r.name, identity)
+	job.IdempotencyKey = message.IdempotencyKey(d.r.namespace, d.r.name, identity)
 	d.items[i].Name = job.Name
 	job.Attempt, job.Payload, job.Attributes, job.Env = 1, "", nil, nil
 	job.Invalid = &reason.Cause{

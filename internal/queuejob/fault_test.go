@@ -285,6 +285,9 @@ func TestSameKeyWithAnotherBodyIsInvalid(t *testing.T) {
 		if rec.Cause.Reason != "IdentityCollision" || rec.Message.ID != ids[0] {
 			t.Errorf("invalid record %s of message %s: %+v", rec.Name, rec.Message.ID, rec.Cause)
 		}
+		if first := w.record(w.exec.Names(record.Running)[0]); rec.IdempotencyKey == first.IdempotencyKey || rec.IdempotencyKey == "" {
+			t.Errorf("the colliding message has the idempotency key %q of the one that runs", rec.IdempotencyKey)
+		}
 	})
 }
 
