@@ -77,7 +77,7 @@ func (s suspensions) set(queueJob string, word suspension) error {
 		err = batch.Set(key, value, nil)
 	}
 	if err == nil {
-		err = s.db.Commit(batch)
+		err = s.db.CommitFreeing(batch)
 	}
 	if err != nil {
 		return fmt.Errorf("keep the suspension of %s: %w", queueJob, err)

@@ -158,7 +158,7 @@ type Batch struct {
 	err   error
 }
 
-// NewBatch begins one. It ends with Commit, CommitNoSync or Cancel.
+// NewBatch begins one. It ends with Commit, CommitFreeing, CommitNoSync or Cancel.
 func (s *Store) NewBatch() *Batch {
 	return &Batch{store: s, batch: s.db.Pebble().NewBatch()}
 }
@@ -213,8 +213,13 @@ func (b *Batch) DeleteContent(uid string) {
 	b.err = errors.Join(b.err, b.batch.Delete(key(contentKey, uid), nil))
 }
 
-// Commit makes the batch durable.
+// Commit makes the batch durable. store.ErrFull: the disk is full, nothing was
+// written. It is for what brings new data.
 func (b *Batch) Commit() error { return b.finish(b.store.db.Commit) }
+
+// CommitFreeing is Commit for what must be said even on a full disk: how jobs
+// went on and ended, what was removed. It is never refused with store.ErrFull.
+func (b *Batch) CommitFreeing() error { return b.finish(b.store.db.CommitFreeing) }
 
 // CommitNoSync hands the batch to the operating system: it survives the death
 // of this process, and a power cut from the next Commit on.
@@ -234,11 +239,12 @@ func (b *Batch) finish(commit func(*pebble.Batch) error) error {
 // Cancel drops the batch.
 func (b *Batch) Cancel() { _ = b.batch.Close() } // nothing was written
 
-// Sync makes durable all that was committed before.
+// Sync makes durable all that was committed before, also on a full disk, where
+// the space of what was removed is then reclaimed.
 func (s *Store) Sync() error {
 	b := s.NewBatch()
 	b.err = b.batch.LogData(nil, nil)
-	return b.Commit()
+	return b.CommitFreeing()
 }
 
 var errTruncated = errors.New("value is cut off")

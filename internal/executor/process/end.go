@@ -271,7 +271,7 @@ func (e *Executor) again(name, uid string) {
 		write = func() error {
 			b := e.store.NewBatch()
 			b.Put(&saved)
-			return b.Commit()
+			return b.CommitFreeing()
 		}
 	}
 	t := e.templates[saved.Template]

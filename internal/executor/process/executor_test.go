@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"github.com/queuemill/queuemill/api/v1alpha1"
 	"github.com/queuemill/queuemill/internal/executor"
 	"github.com/queuemill/queuemill/internal/executor/executortest"
@@ -20,6 +22,7 @@ type rig struct {
 	*process.Executor
 	t   *testing.T
 	dir string
+	fs  vfs.FS // of the store; nil: the disk
 	db  *store.DB
 }
 
@@ -33,7 +36,7 @@ func newRig(t *testing.T) *rig {
 func (r *rig) open() {
 	r.t.Helper()
 	log := slog.New(slog.NewTextHandler(testWriter{r.t}, nil))
-	db, err := store.Open(r.dir, store.Options{Logger: log})
+	db, err := store.Open(r.dir, store.Options{Logger: log, FS: r.fs})
 	if err != nil {
 		r.t.Fatal(err)
 	}

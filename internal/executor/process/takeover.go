@@ -159,7 +159,7 @@ func (e *Executor) reconcile(h *supervisor.History) error {
 		b.Cancel()
 		return nil
 	}
-	return b.Commit()
+	return b.CommitFreeing()
 }
 
 // resume takes a new supervisor into use: every Queued attempt begins when it
