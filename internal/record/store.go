@@ -33,6 +33,9 @@ type Saved struct {
 	// Asked is the attempt that was asked for from outside last: automatic
 	// retries are counted from there.
 	Asked int
+	// Orphaned is how many attempts in a row lost their supervisor while the
+	// controller lived.
+	Orphaned int
 	// Deleting: the record is to go as soon as its process is gone.
 	Deleting bool
 }
@@ -78,6 +81,7 @@ type saved struct {
 	Receipt  queue.Receipt `json:"receipt,omitempty"`
 	Template string        `json:"template,omitempty"`
 	Asked    int           `json:"asked,omitempty"`
+	Orphaned int           `json:"orphaned,omitempty"`
 	Deleting bool          `json:"deleting,omitempty"`
 }
 
@@ -91,7 +95,7 @@ func (s *Store) Load(f func(Saved) error) error {
 			return fmt.Errorf("read record %s: %w", name, err)
 		}
 		r.Message.Receipt = w.Receipt
-		return f(Saved{Record: r, Template: w.Template, Asked: w.Asked, Deleting: w.Deleting})
+		return f(Saved{Record: r, Template: w.Template, Asked: w.Asked, Orphaned: w.Orphaned, Deleting: w.Deleting})
 	})
 }
 
@@ -179,7 +183,7 @@ func (b *Batch) set(key, value []byte, err error) {
 // Put writes a record's summary.
 func (b *Batch) Put(r *Saved) {
 	b.names = append(b.names, r.Name)
-	w := saved{Receipt: r.Message.Receipt, Template: r.Template, Asked: r.Asked, Deleting: r.Deleting}
+	w := saved{Receipt: r.Message.Receipt, Template: r.Template, Asked: r.Asked, Orphaned: r.Orphaned, Deleting: r.Deleting}
 	summary := r.Summary()
 	w.Record = &summary
 	value, err := json.Marshal(&w)

@@ -41,7 +41,7 @@ func full(name string) record.Saved {
 			Attempts: []record.Attempt{{Number: 1, StartedAt: at, FinishedAt: at, ExitCode: &code, Signal: "SIGTERM", Cause: cause, PeakMemory: 1, LogSize: 2}},
 			Acked:    true, RetryRequested: true,
 		},
-		Template: "template", Asked: 1, Deleting: true,
+		Template: "template", Asked: 1, Orphaned: 2, Deleting: true,
 	}
 }
 

@@ -28,8 +28,9 @@
 // few hundred bytes whatever its message's size.
 //
 // A job that kills its own supervisor (its parent) takes all jobs that run with
-// it and is run again each time, after waits of up to ten seconds; the log and
-// the metric of restarts tell.
+// it. Those that saw two such deaths in a row run one at a time from then on, so
+// that the one that sees five is the one to blame: it is Failed, as Interrupted.
+// Deaths of the controller don't count. The log and the metric of restarts tell.
 //
 // On Linux nothing of a job survives it: what left its process group is found
 // as an adopted orphan, or, when the supervisor itself was killed, by the marker

@@ -78,9 +78,15 @@ func (e *Executor) end(j *job, x *supervisor.Exit, b *record.Batch) (again bool)
 		rec = rec.StartAttempt(x.StartedAt)
 	}
 	o := outcome(x, e.templates[j.saved.Template])
-	again = o.Cause != nil && (o.Cause.Reason == reason.Interrupted || e.retriesLeft(j) > 0)
-	if o.Cause != nil && o.Cause.Reason == reason.Interrupted {
+	switch {
+	case o.Cause == nil || o.Cause.Reason != reason.Interrupted:
+		j.saved.Orphaned = 0
+		again = o.Cause != nil && e.retriesLeft(j) > 0
+	case j.saved.Orphaned >= orphanLimit:
+		o.Cause.Detail = fmt.Sprintf("its supervisor was killed under it %d times in a row, as by the job itself; not run again by itself", j.saved.Orphaned)
+	default:
 		o.Cause.Detail += fmt.Sprintf("; run again as attempt %d", rec.LastAttempt()+1)
+		again = true
 	}
 	j.saved.Record = rec.EndAttempt(o, again)
 	e.metrics.ended(&o)
@@ -249,8 +255,30 @@ func (e *Executor) due(j *job) time.Duration {
 }
 
 // storePause is how long an attempt waits that could not be begun for want of
-// disk.
+// disk, or of its turn.
 const storePause = time.Second
+
+// A job whose supervisor died under it may be why, or ran beside the one that
+// is. One that saw suspectAfter deaths in a row is a suspect, and suspects run
+// one at a time, so that only the one to blame sees orphanLimit.
+const (
+	suspectAfter = 2
+	orphanLimit  = 5
+)
+
+// mustWait tells whether j is a suspect while another one runs; else, when it is
+// one, it takes the turn. mu is held.
+func (e *Executor) mustWait(j *job) bool {
+	if j.saved.Orphaned < suspectAfter {
+		return false
+	}
+	s := e.suspect
+	if s != nil && s != j && (s.busy != nil || e.running[s.runID()] == s) {
+		return true
+	}
+	e.suspect = j
+	return false
+}
 
 // again begins the next attempt of a Queued job, from what the store has.
 func (e *Executor) again(name, uid string) {
@@ -260,6 +288,14 @@ func (e *Executor) again(name, uid string) {
 	}
 	_, runs := e.running[j.runID()]
 	if runs || j.saved.State != record.Queued || j.saved.Deleting || e.available() != nil {
+		e.mu.Unlock()
+		e.writing.Unlock()
+		return
+	}
+	if e.mustWait(j) {
+		if j.timer == nil {
+			j.timer = time.AfterFunc(storePause, func() { e.retryBegin(j) })
+		}
 		e.mu.Unlock()
 		e.writing.Unlock()
 		return

@@ -70,6 +70,7 @@ type Executor struct {
 	bySpec    map[*v1alpha1.QueueJobSpec]*template
 	tails     map[supervisor.RunID]*tail
 	unsaved   map[string]struct{} // records whose latest change could not be written
+	suspect   *job                // the latest of those that run one at a time
 	link      *supervisor.Link    // nil while there is no supervisor
 	stopping  bool                // no attempts are started any more
 	closing   bool                // the end of the supervisor is wanted

@@ -52,7 +52,7 @@ func (e *Executor) takeOver(ctx context.Context, first bool) error {
 	if err != nil {
 		return err
 	}
-	if err := e.reconcile(history); err != nil {
+	if err := e.reconcile(history, first); err != nil {
 		return err
 	}
 	if first {
@@ -131,8 +131,10 @@ func (e *Executor) launchSupervisor(lock *os.File, generation uint64) (*supervis
 func (e *Executor) supervisorLog() string { return filepath.Join(e.dir, "supervisor.log") }
 
 // reconcile ends what e.running holds, none of which runs any more: as the
-// journal says, or as interrupted, or, what was never started, not at all.
-func (e *Executor) reconcile(h *supervisor.History) error {
+// journal says, or as interrupted, or, what was never started, not at all. Unless
+// it is the first look, what was interrupted lost its supervisor under a living
+// controller.
+func (e *Executor) reconcile(h *supervisor.History, first bool) error {
 	e.writing.Lock()
 	defer e.writing.Unlock()
 	e.mu.Lock()
@@ -144,6 +146,9 @@ func (e *Executor) reconcile(h *supervisor.History) error {
 		case ended:
 			e.end(j, &exit, b)
 		case wasStarted || !h.Complete:
+			if !first {
+				j.saved.Orphaned++
+			}
 			e.end(j, interrupted(id, started, supervisor.LogSize(e.dir, id)), b)
 		case j.saved.Deleting:
 			e.removed(j, b)
