@@ -1,6 +1,7 @@
 package sqsclients
 
 import (
+	"encoding/base64"
 	"fmt"
 	"strings"
 
@@ -291,6 +292,9 @@ var moveCells = []cell{
 		}
 	}},
 	fails("CancelMessageMoveTask", "ResourceNotFoundException", "no such task", func(f *fixture) params {
+		return params{"TaskHandle": base64.URLEncoding.EncodeToString([]byte("1:" + f.arn("-dead")))}
+	}),
+	fails("CancelMessageMoveTask", "InvalidParameterValue", "malformed handle", func(f *fixture) params {
 		return params{"TaskHandle": "garbage"}
 	}),
 }

@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"encoding/base64"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -138,8 +139,14 @@ func TestMoveTaskRefusals(t *testing.T) {
 				t.Errorf("%s: %v, want %s", c.name, err, c.code)
 			}
 		}
-		if _, err := b.CancelMoveTask("x"); errCode(err) != CodeResourceNotFound {
+		unknown := (&moveTask{ID: 1, Source: dead.ARN()}).handle()
+		if _, err := b.CancelMoveTask(unknown); errCode(err) != CodeResourceNotFound {
 			t.Errorf("cancel of nothing: %v", err)
+		}
+		for _, malformed := range []string{"x", "nonsense", base64.URLEncoding.EncodeToString([]byte("x:" + dead.ARN())), base64.URLEncoding.EncodeToString([]byte("1:dead"))} {
+			if _, err := b.CancelMoveTask(malformed); errCode(err) != CodeInvalidParameterValue {
+				t.Errorf("cancel of %q: %v", malformed, err)
+			}
 		}
 	})
 }

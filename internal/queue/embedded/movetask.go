@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -50,6 +51,17 @@ func (t *moveTask) active() bool { return t.Status == moveRunning || t.Status ==
 
 func (t *moveTask) handle() string {
 	return base64.URLEncoding.EncodeToString([]byte(strconv.FormatUint(t.ID, 10) + ":" + t.Source))
+}
+
+// isTaskHandle tells whether s has the form of a handle, whoever's it is.
+func isTaskHandle(s string) bool {
+	text, err := base64.URLEncoding.DecodeString(s)
+	if err != nil {
+		return false
+	}
+	id, source, found := strings.Cut(string(text), ":")
+	_, err = strconv.ParseUint(id, 10, 64)
+	return found && err == nil && strings.HasPrefix(source, "arn:")
 }
 
 func moveKey(id uint64) []byte {
@@ -190,8 +202,8 @@ func (b *Broker) MoveTasks(sourceARN string, max int) ([]MoveTask, error) {
 }
 
 // CancelMoveTask stops a task and tells how many messages it had moved; those
-// stay where they are. CodeResourceNotFound, CodeInvalidParameterValue when it
-// has ended already.
+// stay where they are. CodeResourceNotFound; CodeInvalidParameterValue when it
+// has ended already, or handle is none of a task.
 func (b *Broker) CancelMoveTask(handle string) (moved int64, err error) {
 	m, err := b.cancelling(handle)
 	if err != nil {
@@ -217,6 +229,9 @@ func (b *Broker) cancelling(handle string) (*mover, error) {
 		m.task.Status = moveCancelling
 		close(m.cancel)
 		return m, nil
+	}
+	if !isTaskHandle(handle) {
+		return nil, errorf(CodeInvalidParameterValue, "Value for parameter TaskHandle is invalid. Reason: it is not the handle of a message move task.")
 	}
 	return nil, errorf(CodeResourceNotFound, "Task does not exist.")
 }
