@@ -55,11 +55,11 @@ func (m *mill) Retry(ctx context.Context, job string) error {
 
 // Prune is httpapi.Controller's. Jobs of a QueueJob that is in no manifest are
 // pruned too: nobody reads their messages any more.
-func (m *mill) Prune(ctx context.Context, r httpapi.PruneRequest) ([]string, error) {
+func (m *mill) Prune(ctx context.Context, r httpapi.PruneRequest) (done httpapi.PruneResult, err error) {
 	olderThan := time.Duration(r.OlderThanSeconds * float64(time.Second))
 	all, err := m.executor.List(ctx, r.QueueJob)
 	if err != nil {
-		return nil, err
+		return done, err
 	}
 	owners := map[string]bool{}
 	for _, rec := range all {
@@ -67,23 +67,38 @@ func (m *mill) Prune(ctx context.Context, r httpapi.PruneRequest) ([]string, err
 	}
 	if r.QueueJob != "" && !owners[r.QueueJob] {
 		_, err := m.runners.get(r.QueueJob)
-		return nil, err
+		return done, err
 	}
-	var names []string
 	for owner := range owners {
 		var pruned []string
 		one, err := m.runners.get(owner)
 		if err == nil {
-			pruned, err = one.runner.Prune(ctx, queuejob.PruneOptions{States: r.States, OlderThan: olderThan, DryRun: r.DryRun})
+			o := queuejob.PruneOptions{States: r.States, OlderThan: olderThan, DryRun: r.DryRun}
+			pruned, err = one.runner.Prune(ctx, o)
+			addKept(&done, one.runner.Kept(o))
 		} else {
 			pruned, err = m.pruneOrphans(ctx, all, owner, r.States, olderThan, r.DryRun)
 		}
-		names = append(names, pruned...)
+		done.Jobs = append(done.Jobs, pruned...)
 		if err != nil {
-			return names, fmt.Errorf("prune %s: %w", owner, err)
+			return done, fmt.Errorf("prune %s: %w", owner, err)
 		}
 	}
-	return names, nil
+	return done, nil
+}
+
+func addKept(to *httpapi.PruneResult, k queuejob.Kept) {
+	if k.InWindow+k.MaybeQueued == 0 {
+		return
+	}
+	if to.Kept == nil {
+		to.Kept = &httpapi.Kept{}
+	}
+	to.Kept.InWindow += k.InWindow
+	to.Kept.MaybeQueued += k.MaybeQueued
+	if k.WindowEnds.After(to.Kept.WindowEndsAt) {
+		to.Kept.WindowEndsAt = k.WindowEnds
+	}
 }
 
 func (m *mill) pruneOrphans(ctx context.Context, all []record.Record, owner string, states []record.State, olderThan time.Duration, dryRun bool) ([]string, error) {

@@ -1,14 +1,12 @@
 package cli
 
 import (
-	"context"
 	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/queuemill/queuemill/internal/httpapi"
-	"github.com/queuemill/queuemill/internal/httpapi/client"
 	"github.com/queuemill/queuemill/internal/record"
 )
 
@@ -50,11 +48,8 @@ that finished within the QueueJob's deduplicationWindow.`,
 			if err != nil {
 				return err
 			}
-			if len(would.Jobs) == 0 {
-				p.sayWhatStays(cmd.Context(), c, r)
-			}
 			if dryRun {
-				return p.printNames(would, "would be removed")
+				return p.printPruned(would, "would be removed")
 			}
 			if len(would.Jobs) > 1 {
 				if err := p.confirm(cmd.Context(), yes, fmt.Sprintf("remove %s", count(len(would.Jobs), "job", "jobs"))); err != nil {
@@ -66,7 +61,7 @@ that finished within the QueueJob's deduplicationWindow.`,
 			if err != nil {
 				return err
 			}
-			return p.printNames(done, "removed")
+			return p.printPruned(done, "removed")
 		},
 	}
 	cmd.Flags().StringSliceVar(&states, "state", nil, "remove jobs in these `STATES`: succeeded, failed, invalid (default succeeded)")
@@ -79,16 +74,19 @@ that finished within the QueueJob's deduplicationWindow.`,
 	return cmd
 }
 
-// sayWhatStays explains why nothing is to be removed although jobs finished.
-func (p *program) sayWhatStays(ctx context.Context, c *client.Client, r httpapi.PruneRequest) {
-	states := r.States
-	if len(states) == 0 {
-		states = []record.State{record.Succeeded}
+// printPruned writes what was removed, and for people what stays and why.
+func (p *program) printPruned(r httpapi.PruneResult, what string) error {
+	err := p.print(result{document: r, items: anys(r.Jobs), names: r.Jobs, text: p.lines(r.Jobs)})
+	if !p.human() {
+		return err
 	}
-	stay, err := c.Jobs(ctx, httpapi.JobFilter{QueueJob: r.QueueJob, States: states}, 0, "")
-	if err != nil || len(stay.Jobs) == 0 || !p.human() {
-		return
+	p.say("%s %s", count(len(r.Jobs), "job", "jobs"), what)
+	if k := r.Kept; k != nil && k.InWindow > 0 {
+		p.say("%s until %s: finished within the deduplicationWindow, in which a second delivery is recognised by them",
+			count(k.InWindow, "job stays", "jobs stay"), k.WindowEndsAt.Local().Format(time.TimeOnly))
 	}
-	p.say("%s: too young for --older-than or the deduplicationWindow, or the message may be in the queue still",
-		count(len(stay.Jobs), "job stays", "jobs stay"))
+	if k := r.Kept; k != nil && k.MaybeQueued > 0 {
+		p.say("%s: the queue may deliver their message again, or they wait to be retried", count(k.MaybeQueued, "job stays", "jobs stay"))
+	}
+	return err
 }

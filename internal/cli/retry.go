@@ -134,18 +134,23 @@ func (p *program) retryAll(ctx context.Context, c *client.Client, names []string
 // printNames writes what was done to many jobs: a line each, and the sum on
 // stderr for people.
 func (p *program) printNames(b httpapi.BulkResult, what string) error {
-	err := p.print(result{document: b, items: anys(b.Jobs), names: b.Jobs, text: func() error {
-		var lines strings.Builder
-		for _, name := range b.Jobs {
-			fmt.Fprintln(&lines, sanitize(name, oneLine))
-		}
-		_, err := io.WriteString(p.env.Stdout, lines.String())
-		return err
-	}})
+	err := p.print(result{document: b, items: anys(b.Jobs), names: b.Jobs, text: p.lines(b.Jobs)})
 	if p.human() {
 		p.say("%s %s", count(len(b.Jobs), "job", "jobs"), what)
 	}
 	return err
+}
+
+// lines writes names, a line each.
+func (p *program) lines(names []string) func() error {
+	return func() error {
+		var lines strings.Builder
+		for _, name := range names {
+			fmt.Fprintln(&lines, sanitize(name, oneLine))
+		}
+		_, err := io.WriteString(p.env.Stdout, lines.String())
+		return err
+	}
 }
 
 // say tells a person something beside the result.

@@ -109,9 +109,9 @@ func (b *backend) Retry(ctx context.Context, job string) error {
 	return nil
 }
 
-func (b *backend) Prune(ctx context.Context, r httpapi.PruneRequest) ([]string, error) {
+func (b *backend) Prune(ctx context.Context, r httpapi.PruneRequest) (httpapi.PruneResult, error) {
 	if r.QueueJob == "none" {
-		return nil, executor.ErrNotFound
+		return httpapi.PruneResult{}, executor.ErrNotFound
 	}
 	all, err := b.List(ctx, r.QueueJob)
 	var names []string
@@ -123,7 +123,7 @@ func (b *backend) Prune(ctx context.Context, r httpapi.PruneRequest) ([]string, 
 			}
 		}
 	}
-	return names, err
+	return httpapi.PruneResult{Jobs: names, Kept: &httpapi.Kept{InWindow: 1, WindowEndsAt: time.Unix(1e9, 0)}}, err
 }
 
 func (b *backend) WaitIdle(ctx context.Context) error {

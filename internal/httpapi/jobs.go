@@ -251,15 +251,16 @@ func (s *Server) pruneJobs(w http.ResponseWriter, r *http.Request) error {
 	if req.OlderThanSeconds < 0 || req.OlderThanSeconds > maxAgeSeconds {
 		return badRequest("olderThanSeconds is %g; it is a number from 0 to %d", req.OlderThanSeconds, int(maxAgeSeconds))
 	}
-	names, err := s.backend.Controller.Prune(r.Context(), req)
+	done, err := s.backend.Controller.Prune(r.Context(), req)
 	if err != nil {
 		return notFoundAs(err, "QueueJob", req.QueueJob, "queuemill status lists them")
 	}
-	slices.Sort(names)
-	if names == nil {
-		names = []string{}
+	slices.Sort(done.Jobs)
+	if done.Jobs == nil {
+		done.Jobs = []string{}
 	}
-	return writeJSON(w, http.StatusOK, BulkResult{Jobs: names, DryRun: req.DryRun})
+	done.DryRun = req.DryRun
+	return writeJSON(w, http.StatusOK, done)
 }
 
 // maxAgeSeconds is a hundred years, far below what a time.Duration holds.

@@ -37,7 +37,7 @@ type Controller interface {
 	Suspend(ctx context.Context, queueJob string, suspend bool) error
 	// Retry asks durably for a further attempt of a finished job.
 	Retry(ctx context.Context, job string) error
-	Prune(ctx context.Context, r PruneRequest) ([]string, error)
+	Prune(ctx context.Context, r PruneRequest) (PruneResult, error)
 	// WaitIdle returns when queues are empty and jobs finished.
 	WaitIdle(ctx context.Context) error
 }

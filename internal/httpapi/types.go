@@ -165,6 +165,24 @@ type BulkResult struct {
 	DryRun  bool        `json:"dryRun,omitempty"`
 }
 
+// PruneResult is what was removed, or would be by a dry run.
+type PruneResult struct {
+	Jobs   []string `json:"jobs"`
+	DryRun bool     `json:"dryRun,omitempty"`
+	Kept   *Kept    `json:"kept,omitempty"` // nothing of what was asked for is
+}
+
+// Kept is how many of the jobs that were asked for stay, and why.
+type Kept struct {
+	// InWindow finished within the QueueJob's deduplicationWindow, in which their
+	// records recognise a second delivery; WindowEndsAt is when the last may go.
+	InWindow     int       `json:"inWindow"`
+	WindowEndsAt time.Time `json:"windowEndsAt,omitzero"`
+	// MaybeQueued are those whose message the queue may deliver again, and those
+	// that wait to be retried.
+	MaybeQueued int `json:"maybeQueued"`
+}
+
 // BulkError is why one of many jobs was left alone.
 type BulkError struct {
 	Job   string   `json:"job"`

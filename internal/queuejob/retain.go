@@ -177,9 +177,6 @@ func (r *Runner) remove(ctx context.Context, names []string) error {
 // queue may deliver again and start a second time; under OnSuccess the message
 // of a failed job goes with its record.
 func (r *Runner) Prune(ctx context.Context, o PruneOptions) ([]string, error) {
-	if len(o.States) == 0 {
-		o.States = []record.State{record.Succeeded, record.Failed, record.Invalid}
-	}
 	names, unsure := r.prunable(o, time.Now())
 	if o.DryRun {
 		return append(names, keys(unsure)...), nil
@@ -204,7 +201,7 @@ func (r *Runner) prunable(o PruneOptions, now time.Time) (names []string, unsure
 	window := r.config.Load().window
 	unsure = map[string]queue.Receipt{}
 	for name, e := range r.view.entries {
-		if !e.state.Finished() || e.inHand() || e.retry || !slices.Contains(o.States, e.state) ||
+		if !e.state.Finished() || e.inHand() || e.retry || !o.states(e.state) ||
 			now.Sub(e.finishedAt) < max(o.OlderThan, window) {
 			continue
 		}
@@ -220,6 +217,50 @@ func (r *Runner) prunable(o PruneOptions, now time.Time) (names []string, unsure
 		return r.view.entries[a].finishedAt.Compare(r.view.entries[b].finishedAt)
 	})
 	return names, unsure
+}
+
+// Kept is what Prune leaves though a person asked for it.
+type Kept struct {
+	InWindow    int       // finished within the deduplication window
+	WindowEnds  time.Time // of the last of them
+	MaybeQueued int       // the queue may deliver their message again, or they wait to be retried
+}
+
+// Kept tells what Prune with the same options leaves at this moment.
+func (r *Runner) Kept(o PruneOptions) Kept {
+	now := time.Now()
+	names, unsure := r.prunable(o, now)
+	goes := make(map[string]bool, len(names)+len(unsure))
+	for _, name := range append(names, keys(unsure)...) {
+		goes[name] = true
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	window := r.config.Load().window
+	var kept Kept
+	for name, e := range r.view.entries {
+		if goes[name] || !e.state.Finished() || !o.states(e.state) || now.Sub(e.finishedAt) < o.OlderThan {
+			continue
+		}
+		ends := e.finishedAt.Add(window)
+		if e.acked() {
+			ends = e.removable(window)
+		}
+		if !ends.After(now) {
+			kept.MaybeQueued++
+			continue
+		}
+		kept.InWindow++
+		if ends.After(kept.WindowEnds) {
+			kept.WindowEnds = ends
+		}
+	}
+	return kept
+}
+
+// states tells whether records in state s are meant.
+func (o *PruneOptions) states(s record.State) bool {
+	return len(o.States) == 0 || slices.Contains(o.States, s)
 }
 
 // confirm repeats deletes and returns the names whose message is out of the

@@ -86,6 +86,13 @@ func TestPruneKeepsWhatMayBeDeliveredAgain(t *testing.T) {
 		if n := prune(queuejob.PruneOptions{}); n != 0 {
 			t.Errorf("%d pruned within the window", n)
 		}
+		ends := w.record(w.exec.Names(record.Failed)[0]).FinishedAt.Add(10 * time.Minute)
+		if k := w.runner.Kept(queuejob.PruneOptions{}); k.InWindow != 1 || k.MaybeQueued != 0 || k.WindowEnds.Before(ends) || k.WindowEnds.After(ends.Add(time.Second)) {
+			t.Errorf("kept: %+v, want one until %v", k, ends)
+		}
+		if k := w.runner.Kept(queuejob.PruneOptions{OlderThan: time.Hour}); k != (queuejob.Kept{}) {
+			t.Errorf("kept of what nobody asked for: %+v", k)
+		}
 		w.pass(10 * time.Minute)
 		for _, o := range []queuejob.PruneOptions{
 			{States: []record.State{record.Succeeded}},
@@ -99,6 +106,9 @@ func TestPruneKeepsWhatMayBeDeliveredAgain(t *testing.T) {
 			t.Errorf("dry run names %d", n)
 		}
 		w.wantStates("1 Failed")
+		if k := w.runner.Kept(queuejob.PruneOptions{}); k != (queuejob.Kept{}) {
+			t.Errorf("kept after the window: %+v", k)
+		}
 		if n := prune(queuejob.PruneOptions{OlderThan: 5 * time.Minute}); n != 1 {
 			t.Errorf("%d pruned, want 1", n)
 		}

@@ -140,8 +140,8 @@ func (c *Client) RetryMany(ctx context.Context, r httpapi.RetryRequest) (httpapi
 }
 
 // Prune removes finished jobs.
-func (c *Client) Prune(ctx context.Context, r httpapi.PruneRequest) (httpapi.BulkResult, error) {
-	return fetch[httpapi.BulkResult](ctx, c, http.MethodPost, "/v1/jobs/prune", nil, r)
+func (c *Client) Prune(ctx context.Context, r httpapi.PruneRequest) (httpapi.PruneResult, error) {
+	return fetch[httpapi.PruneResult](ctx, c, http.MethodPost, "/v1/jobs/prune", nil, r)
 }
 
 // Delete ends a job if it runs and removes it.
