@@ -79,6 +79,7 @@ func Open(ctx context.Context, source v1alpha1.SQSSource, o Options) (*Queue, er
 			co.BaseEndpoint = aws.String(place.endpoint)
 		}
 		co.Retryer = repeats
+		co.HTTPClient = wholeAnswers{co.HTTPClient}
 	})
 	sending := retryer(retry.RetryableErrorCode{Codes: retry.DefaultThrottleErrorCodes})
 	q := &Queue{

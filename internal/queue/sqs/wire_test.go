@@ -373,3 +373,17 @@ func TestPeekGivesBackEvenWhenItsCallerLeaves(t *testing.T) {
 		t.Errorf("last call %+v, want %d messages given back", last, len(seen))
 	}
 }
+
+func TestLargeAnswersAreReadWhole(t *testing.T) {
+	body := strings.Repeat("x", 1<<20)
+	s := newService(t, func(call) (int, any) {
+		return http.StatusOK, map[string]any{"Messages": []map[string]string{{"MessageId": "m", "ReceiptHandle": "r", "Body": body}}}
+	})
+	q := s.open(t, v1alpha1.SQSSource{})
+	for range 50 {
+		got, err := q.Receive(t.Context(), queue.ReceiveOptions{Max: 1})
+		if err != nil || len(got) != 1 || got[0].Body != body {
+			t.Fatalf("received %d messages, %v", len(got), err)
+		}
+	}
+}
