@@ -165,17 +165,6 @@ func TestJSONIsSafeOnATerminalAndStaysTheSameValue(t *testing.T) {
 	}
 }
 
-func TestSuggestionsAreNear(t *testing.T) {
-	for _, c := range []struct {
-		a, b string
-		want int
-	}{{"", "", 0}, {"stat", "state", 1}, {"sate", "state", 1}, {"kitten", "sitting", 3}, {"abc", "", 3}} {
-		if got := editDistance(c.a, c.b); got != c.want {
-			t.Errorf("editDistance(%q, %q) = %d, want %d", c.a, c.b, got, c.want)
-		}
-	}
-}
-
 func TestCredentialsFile(t *testing.T) {
 	const good = "# keys\n[default]\naws_access_key_id = A\naws_secret_access_key=s=1\nregion = x\n\n[other]\naws_access_key_id=B\naws_secret_access_key = t\naws_session_token = u\n"
 	all, err := parseCredentials("keys", good)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/queuemill/queuemill/internal/httpapi"
 	"github.com/queuemill/queuemill/internal/httpapi/client"
+	"github.com/queuemill/queuemill/internal/nearest"
 	"github.com/queuemill/queuemill/internal/store"
 )
 
@@ -127,7 +128,7 @@ func flagError(cmd *cobra.Command, err error) error {
 	}
 	var near []candidate
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
-		if d := editDistance(name, f.Name); !f.Hidden && (d <= 2 || strings.HasPrefix(f.Name, name)) {
+		if d := nearest.Distance(name, f.Name); !f.Hidden && (d <= 2 || strings.HasPrefix(f.Name, name)) {
 			near = append(near, candidate{f.Name, d})
 		}
 	})
@@ -138,26 +139,6 @@ func flagError(cmd *cobra.Command, err error) error {
 		hint = "did you mean --" + near[0].name
 	}
 	return usagef(hint, "%s has no flag --%s", cmd.CommandPath(), name)
-}
-
-// editDistance is Levenshtein's.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
-		}
-	}
-	return row[len(b)]
 }
 
 // argsNamed wants at least least and at most most (-1: any number) arguments.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/queuemill/queuemill/internal/httpapi"
 	"github.com/queuemill/queuemill/internal/httpapi/client"
+	"github.com/queuemill/queuemill/internal/nearest"
 	"github.com/queuemill/queuemill/internal/reason"
 	"github.com/queuemill/queuemill/internal/record"
 )
@@ -143,17 +144,23 @@ func knownQueueJob(ctx context.Context, c *client.Client, name string) error {
 	if err != nil {
 		return err
 	}
-	for _, qj := range all {
+	names := make([]string, len(all))
+	for i, qj := range all {
 		if qj.Name == name {
 			return nil
 		}
+		names[i] = qj.Name
 	}
 	left, err := c.Jobs(ctx, httpapi.JobFilter{QueueJob: name}, 1, "")
 	if err != nil {
 		return err
 	}
 	if len(left.Jobs) == 0 {
-		return notFoundf("queuemill status lists them", "there is no QueueJob %q", name)
+		hint := "queuemill status lists them"
+		if meant := nearest.To(name, names); meant != "" {
+			hint = "did you mean " + meant + "? " + hint
+		}
+		return notFoundf(hint, "there is no QueueJob %q", name)
 	}
 	return nil
 }

@@ -77,6 +77,9 @@ the --from-line that goes on behind them.`,
 			if printErr := s.print(); err == nil {
 				err = printErr
 			}
+			if err == nil && p.human() {
+				p.sayUnread(cmd.Context(), c, args[0])
+			}
 			return err
 		},
 	}
@@ -332,4 +335,17 @@ func (s *sender) print() error {
 			return err
 		},
 	})
+}
+
+// sayUnread tells of a queue whose messages only wait.
+func (p *program) sayUnread(ctx context.Context, c *client.Client, name string) {
+	status, err := c.Status(ctx)
+	if err != nil || len(status.QueueJobs) == 0 {
+		return // the messages are sent; without QueueJobs this is a queue alone
+	}
+	for _, q := range status.Queues {
+		if q.Name == name && len(q.QueueJobs) == 0 {
+			p.say("note: no QueueJob reads the queue %s: its messages wait", name)
+		}
+	}
 }

@@ -253,7 +253,7 @@ func (s *Server) pruneJobs(w http.ResponseWriter, r *http.Request) error {
 	}
 	done, err := s.backend.Controller.Prune(r.Context(), req)
 	if err != nil {
-		return notFoundAs(err, "QueueJob", req.QueueJob, "queuemill status lists them")
+		return s.noQueueJob(r, err, req.QueueJob)
 	}
 	slices.Sort(done.Jobs)
 	if done.Jobs == nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/queuemill/queuemill/internal/executor"
+	"github.com/queuemill/queuemill/internal/nearest"
 	"github.com/queuemill/queuemill/internal/queue"
 )
 
@@ -18,6 +19,28 @@ func notFoundAs(err error, kind, name, hint string) error {
 		return NewProblem(http.StatusNotFound, fmt.Sprintf("there is no %s %q", kind, name), hint)
 	}
 	return err
+}
+
+// didYouMean is a hint that begins with what was probably meant by name.
+func didYouMean(name string, names []string, hint string) string {
+	if meant := nearest.To(name, names); meant != "" {
+		return fmt.Sprintf("did you mean %s? %s", meant, hint)
+	}
+	return hint
+}
+
+// noQueueJob makes of a not-found error one that says what was probably meant;
+// other errors stay as they are.
+func (s *Server) noQueueJob(r *http.Request, err error, name string) error {
+	hint := "queuemill status lists them"
+	if status, err := s.backend.Controller.Status(r.Context()); err == nil {
+		names := make([]string, len(status.QueueJobs))
+		for i, qj := range status.QueueJobs {
+			names[i] = qj.Name
+		}
+		hint = didYouMean(name, names, hint)
+	}
+	return notFoundAs(err, "QueueJob", name, hint)
 }
 
 func (s *Server) listQueueJobs(w http.ResponseWriter, r *http.Request) error {
@@ -38,7 +61,7 @@ func (s *Server) getQueueJob(w http.ResponseWriter, r *http.Request) error {
 			return writeJSON(w, http.StatusOK, qj)
 		}
 	}
-	return notFoundAs(executor.ErrNotFound, "QueueJob", r.PathValue("name"), "queuemill status lists them")
+	return s.noQueueJob(r, executor.ErrNotFound, r.PathValue("name"))
 }
 
 func (s *Server) suspend(suspend bool) handler {
@@ -47,7 +70,7 @@ func (s *Server) suspend(suspend bool) handler {
 			return err
 		}
 		if err := s.backend.Controller.Suspend(r.Context(), r.PathValue("name"), suspend); err != nil {
-			return notFoundAs(err, "QueueJob", r.PathValue("name"), "queuemill status lists them")
+			return s.noQueueJob(r, err, r.PathValue("name"))
 		}
 		return s.getQueueJob(w, r)
 	}

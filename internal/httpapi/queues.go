@@ -36,11 +36,16 @@ func (s *Server) getQueue(w http.ResponseWriter, r *http.Request) error {
 	return s.noQueue(r)
 }
 
-// noQueue helps one who gave the QueueJob's name instead.
+// noQueue helps one who mistyped the name or gave the QueueJob's instead.
 func (s *Server) noQueue(r *http.Request) error {
 	name := r.PathValue("name")
 	hint := "queuemill status lists them"
 	if status, err := s.backend.Controller.Status(r.Context()); err == nil {
+		names := make([]string, len(status.Queues))
+		for i, q := range status.Queues {
+			names[i] = q.Name
+		}
+		hint = didYouMean(name, names, hint)
 		for _, qj := range status.QueueJobs {
 			if qj.Name == name {
 				hint = fmt.Sprintf("the QueueJob %s reads the queue %s", name, qj.Queue)
