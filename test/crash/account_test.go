@@ -114,7 +114,7 @@ func (c *crashTest) unexplained(k *task, previous record.Attempt, logged map[int
 	before, started := logged[r.attempt-1]
 	switch previous.Cause.Reason {
 	case reason.NonZeroExit:
-		if k.queue != onSuccessQueue || !started || before.end.IsZero() {
+		if k.queue == onCreateQueue || !started || before.end.IsZero() {
 			return "the one before it did not fail under OnSuccess"
 		}
 		return ""

@@ -19,6 +19,7 @@ import (
 const (
 	onCreateQueue   = "on-create"
 	onSuccessQueue  = "on-success"
+	failingQueue    = "on-success-failing" // what never succeeds; the one with dead letters
 	deadLetterQueue = "dead-letters"
 
 	// maxReceives leaves room for a message that was in hand at several kills.
@@ -32,7 +33,7 @@ const (
 	startSlack = 500 * time.Millisecond
 )
 
-// manifest has one QueueJob for each mode of ack.
+// manifest is one QueueJob, for each queue with its mode of ack.
 const manifest = `apiVersion: queuemill.dev/v1alpha1
 kind: QueueJob
 metadata: {name: %[1]s}
@@ -120,8 +121,9 @@ func (c *crashTest) fill() {
 	client := newClient(up.SQSURL)
 	dead := createQueue(t, client, deadLetterQueue, nil)
 	urls := map[string]string{
-		onCreateQueue: createQueue(t, client, onCreateQueue, nil),
-		onSuccessQueue: createQueue(t, client, onSuccessQueue, map[string]string{
+		onCreateQueue:  createQueue(t, client, onCreateQueue, nil),
+		onSuccessQueue: createQueue(t, client, onSuccessQueue, nil),
+		failingQueue: createQueue(t, client, failingQueue, map[string]string{
 			string(types.QueueAttributeNameRedrivePolicy): fmt.Sprintf(
 				`{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:%s","maxReceiveCount":%d}`, filepath.Base(dead), maxReceives),
 		}),
@@ -132,7 +134,8 @@ func (c *crashTest) fill() {
 	up.Kill()
 
 	text := fmt.Sprintf(manifest, onCreateQueue, "OnCreate", job, c.log, c.marker) +
-		fmt.Sprintf(manifest, onSuccessQueue, "OnSuccess", job, c.log, c.marker)
+		fmt.Sprintf(manifest, onSuccessQueue, "OnSuccess", job, c.log, c.marker) +
+		fmt.Sprintf(manifest, failingQueue, "OnSuccess", job, c.log, c.marker)
 	path := filepath.Join(c.folder, "queuemill.yaml")
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
@@ -249,7 +252,7 @@ func (c *crashTest) wantDepth(queue string) (n int) {
 		return 0
 	}
 	for _, k := range c.tasks {
-		if k.queue == onSuccessQueue && k.wantFailed() {
+		if k.queue == failingQueue {
 			n++
 		}
 	}

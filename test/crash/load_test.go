@@ -36,6 +36,9 @@ func makeTasks(n int, random *rand.Rand, queues ...string) []*task {
 		switch p := random.IntN(100); {
 		case p < 5 && i < n/2: // the last of many attempts has to come in time
 			k.Kind = "fail"
+			if k.queue == onSuccessQueue {
+				k.queue = failingQueue
+			}
 		case p < 8 && k.queue == onSuccessQueue:
 			k.Kind = "flaky"
 		case p < 30:
