@@ -10,7 +10,8 @@ func TestToFindsWhatWasMeant(t *testing.T) {
 		"Ping":       "ping",
 		"pang":       "ping", // as near as pong: the first
 		"thumnails":  "thumbnails",
-		"thumbnial":  "", // three away
+		"thumbnial":  "thumbnails",
+		"tumbnial":   "", // three away
 		"thumbnails": "thumbnails",
 		"tasks":      "tasks.fifo",
 		"thumb":      "", // two begin so
