@@ -162,6 +162,9 @@ func (d *delivery) judge(i int, job *executor.Job, found *record.Record) (o outc
 		d.collide(i, job, found)
 		return 0, true, nil
 	case found.State == record.Succeeded, found.State == record.Invalid, d.config.ack == onCreate:
+		if r.isAcked(found) {
+			r.duplicate(found.Name, m.ID, found.Message.ID)
+		}
 		return done, false, nil
 	case found.State == record.Failed:
 		job.Attempt = found.LastAttempt() + 1
@@ -239,13 +242,18 @@ func (d *delivery) collide(i int, job *executor.Job, found *record.Record) {
 	}
 }
 
-// duplicate counts and tells of a message that is another one's twin.
+// duplicate counts and tells of a message that is another one's twin, or comes
+// again after the queue had confirmed its delete.
 func (r *Runner) duplicate(job, messageID, original string) {
+	what := "is a duplicate of " + original
+	if messageID == original {
+		what = "was delivered again after its delete"
+	}
 	r.metrics.duplicates.Inc()
 	r.log.Debug("duplicate message acknowledged", keyJob, job, keyMessageID, messageID)
 	r.mu.Lock()
 	r.duplicates++
-	r.event(false, EventDuplicate, job, fmt.Sprintf("message %s is a duplicate of %s: acknowledged, nothing started", messageID, original))
+	r.event(false, EventDuplicate, job, fmt.Sprintf("message %s %s: acknowledged, nothing started", messageID, what))
 	r.unlock()
 }
 

@@ -255,6 +255,9 @@ func TestDuplicateDeliveryAfterTheDeleteIsRecognised(t *testing.T) {
 			w.pass(time.Second)
 			w.wantCreated(1)
 			w.wantQueue(0, 0)
+			if n := w.runner.Status().Duplicates; n != 1 || len(w.told(queuejob.EventDuplicate)) != 1 {
+				t.Errorf("%s: %d duplicates counted, told %v", ack, n, w.told(queuejob.EventDuplicate))
+			}
 		})
 	}
 }

@@ -15,10 +15,10 @@ func TestAJobThatKillsItsSupervisorFailsAndThoseBesideItSucceed(t *testing.T) {
 	r := newRig(t)
 	beside := []string{"beside-1", "beside-2"}
 	for _, name := range beside {
-		r.create(newJob(name, shell(`echo up; sleep 0.4`)))
+		r.create(newJob(name, shell(`echo up; sleep 1`)))
 		r.awaitOutput(name, 1)
 	}
-	r.create(newJob("poison", shell(`kill -9 $PPID; sleep 1000`)))
+	r.create(newJob("poison", shell(`sleep 0.3; kill -9 $PPID; sleep 1000`)))
 	rec := r.await("poison", finished)
 	if rec.State != record.Failed || rec.Cause.Reason != reason.Interrupted || len(rec.Attempts) != 5 || !strings.Contains(rec.Cause.Detail, "5 times in a row") {
 		t.Errorf("the job that kills its supervisor ended as %s %+v after %d attempts", rec.State, rec.Cause, len(rec.Attempts))
