@@ -176,10 +176,15 @@ func TestUnreadableMessageBecomesAnInvalidRecordAndTheQueueGoesOn(t *testing.T) 
 func TestExpiredReceiptIsAdoptedOnRedelivery(t *testing.T) {
 	inWorld(t, onSuccess, func(t *testing.T, w *world) {
 		id := w.send("a")[0]
+		first := w.record(w.exec.Names("")[0]).Message.Receipt
 		w.queue.Expire(id)
 		w.pass(time.Minute)
 		w.wantStates("1 Running")
 		w.wantCreated(1)
+		w.wantQueue(0, 1) // held again
+		if now := w.record(w.exec.Names("")[0]).Message.Receipt; now == first {
+			t.Errorf("the record still has the expired receipt %s", now)
+		}
 		w.finish(true)
 		w.pass(time.Second)
 		w.wantQueue(0, 0)

@@ -1,7 +1,9 @@
 package queuejob_test
 
 import (
+	"context"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -37,6 +39,47 @@ func TestSucceededRecordsBeyondTheLimitGoOldestFirstOnceTheWindowHasPassed(t *te
 		w.pass(time.Hour)
 		if got := w.exec.Names(""); len(got) != 1 || got[0] != names[2] {
 			t.Errorf("%v are left, want the latest, %s", got, names[2])
+		}
+	})
+}
+
+// deletes notes the UIDs that its executor is asked to delete.
+type deletes struct {
+	queuejob.Executor
+	mu   sync.Mutex
+	uids []string
+}
+
+func (d *deletes) Delete(ctx context.Context, name, uid string) error {
+	d.mu.Lock()
+	d.uids = append(d.uids, uid)
+	d.mu.Unlock()
+	return d.Executor.Delete(ctx, name, uid)
+}
+
+func TestEveryRecordIsDeletedByTheUIDItMeans(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, queuetest.Options{}, keepOne)
+		d := &deletes{Executor: w.exec}
+		w.via.exec = d
+		w.start()
+		defer w.stop()
+		var want []string
+		for range 2 { // the first goes by the limit, the second is pruned
+			w.send("x")
+			want = append(want, w.record(w.exec.Names(record.Running)[0]).UID)
+			w.pass(time.Minute)
+			w.finish(true)
+		}
+		w.pass(time.Hour)
+		if _, err := w.runner.Prune(t.Context(), queuejob.PruneOptions{}); err != nil {
+			t.Error(err)
+		}
+		w.wantStates("")
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if !slices.Equal(d.uids, want) {
+			t.Errorf("deleted the UIDs %q, want %q", d.uids, want)
 		}
 	})
 }
