@@ -163,12 +163,6 @@ func (m *mill) run(ctx context.Context, sqs, api net.Listener, objects []manifes
 			Credentials: m.o.Credentials, Hosts: m.o.AllowedHosts, Logger: m.log, Registerer: registry,
 		}).Serve(serving, sqs)
 	})
-	g.Go(func() error {
-		return httpapi.New(
-			httpapi.Backend{Jobs: m.executor, Controller: m, Queues: m.queues, Ready: m.ready},
-			httpapi.Options{Token: m.o.Token, AllowedHosts: m.o.AllowedHosts, Logger: m.log, Metrics: registry},
-		).Serve(serving, api)
-	})
 	g.Go(func() error { return m.outcomes.watch(serving, m.executor) })
 	if err := m.outcomes.ready(serving); err != nil {
 		return outcome, errors.Join(err, g.Wait())
@@ -180,6 +174,13 @@ func (m *mill) run(ctx context.Context, sqs, api net.Listener, objects []manifes
 		stopServing()
 		return outcome, errors.Join(err, g.Wait())
 	}
+	// Who asks earlier waits, and is not told that there is no such queue.
+	g.Go(func() error {
+		return httpapi.New(
+			httpapi.Backend{Jobs: m.executor, Controller: m, Queues: m.queues, Ready: m.ready},
+			httpapi.Options{Token: m.o.Token, AllowedHosts: m.o.AllowedHosts, Logger: m.log, Metrics: registry},
+		).Serve(serving, api)
+	})
 	if len(m.o.Files) > 0 {
 		g.Go(func() error { return m.follow(serving) })
 	}
