@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"io"
+	"regexp"
 	"testing"
 	"time"
 )
@@ -26,6 +27,23 @@ func TestLinesStandAboveTheProgress(t *testing.T) {
 		step.do()
 		if got := out.String(); got != step.want {
 			t.Errorf("written %q, want %q", got, step.want)
+		}
+	}
+}
+
+func TestLogOnATerminalHasTheTimeOfDay(t *testing.T) {
+	for terminal, want := range map[bool]string{
+		true:  `^time=\d\d:\d\d:\d\d level=WARN msg=x time=1\n$`,
+		false: `^time=\d{4}-\d\d-\d\dT\S+ level=WARN msg=x time=1\n$`,
+	} {
+		var out bytes.Buffer
+		log, err := newLogger(&out, "text", "info", terminal)
+		if err != nil {
+			t.Fatal(err)
+		}
+		log.Warn("x", "time", 1)
+		if !regexp.MustCompile(want).MatchString(out.String()) {
+			t.Errorf("terminal %v: %q does not match %s", terminal, out.String(), want)
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -77,7 +78,7 @@ and QUEUEMILL_SQS_SECRET_ACCESS_KEY.`,
 
 // completeUp reads what flags only point at.
 func (p *program) completeUp(o *app.UpOptions, f *upFlags, line *progress) (err error) {
-	if o.Logger, err = newLogger(line.above(p.env.Stderr), f.logFormat, f.logLevel); err != nil {
+	if o.Logger, err = newLogger(line.above(p.env.Stderr), f.logFormat, f.logLevel, isTerminal(p.env.Stderr)); err != nil {
 		return err
 	}
 	if o.Token, err = readToken(f.tokenFile); err != nil {
@@ -88,7 +89,8 @@ func (p *program) completeUp(o *app.UpOptions, f *upFlags, line *progress) (err 
 	return err
 }
 
-func newLogger(w io.Writer, format, level string) (*slog.Logger, error) {
+// newLogger logs to w. On a terminal a text line has the time of day only.
+func newLogger(w io.Writer, format, level string, terminal bool) (*slog.Logger, error) {
 	var l slog.Level
 	if err := l.UnmarshalText([]byte(level)); err != nil {
 		return nil, usagef("there are debug, info, warn, error", "there is no log level %q", level)
@@ -96,11 +98,21 @@ func newLogger(w io.Writer, format, level string) (*slog.Logger, error) {
 	options := &slog.HandlerOptions{Level: l}
 	switch format {
 	case "text":
+		if terminal {
+			options.ReplaceAttr = timeOfDay
+		}
 		return slog.New(slog.NewTextHandler(w, options)), nil
 	case "json":
 		return slog.New(slog.NewJSONHandler(w, options)), nil
 	}
 	return nil, usagef("there are text, json", "there is no log format %q", format)
+}
+
+func timeOfDay(groups []string, a slog.Attr) slog.Attr {
+	if len(groups) == 0 && a.Key == slog.TimeKey && a.Value.Kind() == slog.KindTime {
+		return slog.String(a.Key, a.Value.Time().Format(time.TimeOnly))
+	}
+	return a
 }
 
 // up runs the app between its signals and a person.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -249,10 +250,33 @@ func (s *Server) redriveQueue(w http.ResponseWriter, r *http.Request) error {
 		return cannot(r, "be redriven")
 	}
 	moved, err := redriver.Redrive(r.Context(), req.Limit)
+	if errors.Is(err, queue.ErrInvalid) {
+		p := *problemOf(err)
+		p.Detail, p.Hint = fmt.Sprintf("redrive %s: %s", r.PathValue("name"), p.Detail), s.deadLetterQueues(r)
+		return &p
+	}
 	if err != nil {
 		return err
 	}
 	return writeJSON(w, http.StatusAccepted, RedriveResult{Moved: moved})
+}
+
+// deadLetterQueues is a hint of what can be redriven.
+func (s *Server) deadLetterQueues(r *http.Request) string {
+	queues, err := s.backend.Queues.ListQueues(r.Context())
+	if err != nil {
+		return ""
+	}
+	var names []string
+	for _, q := range queues {
+		if q.DeadLetterQueue != "" && !slices.Contains(names, q.DeadLetterQueue) {
+			names = append(names, q.DeadLetterQueue)
+		}
+	}
+	if len(names) == 0 {
+		return "no queue has a redrive policy, so none has dead letters to move back"
+	}
+	return "dead-letter queues: " + strings.Join(names, ", ")
 }
 
 func cannot(r *http.Request, what string) error {
