@@ -13,9 +13,9 @@ import (
 // Sizes. An idle process pays for none of them: the memtable starts small and
 // the cache fills with use.
 const (
-	memTableSize      = 64 << 20  // most of what is sent is received and deleted before it is flushed
-	smallMemTableSize = 2 << 20   // on a disk of a few hundred MiB
-	cacheSize         = 128 << 20 // the memtables are part of it
+	memTableSize      = 16 << 20
+	smallMemTableSize = 2 << 20  // on a disk of a few hundred MiB
+	cacheSize         = 64 << 20 // the memtables are part of it
 	blockSize         = 32 << 10
 )
 
