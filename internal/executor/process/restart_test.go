@@ -67,7 +67,7 @@ func TestStoppedJobsRunAgainAsTheNextAttempt(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, pid := range running {
-		gone(t, pid, 0)
+		gone(t, pid, survival)
 	}
 	rec, err := r.Get(t.Context(), "a")
 	if err != nil || rec.State != record.Queued || rec.LastAttempt() != 1 {
@@ -93,7 +93,7 @@ func TestStopKillsAfterTheGrace(t *testing.T) {
 	if err := r.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	gone(t, running[0], 0)
+	gone(t, running[0], survival)
 }
 
 func TestStopGivesUpWithItsContextAndCloseEndsTheRest(t *testing.T) {
@@ -106,7 +106,7 @@ func TestStopGivesUpWithItsContextAndCloseEndsTheRest(t *testing.T) {
 		t.Error("stopped what does not stop")
 	}
 	r.close()
-	gone(t, running[0], 0)
+	gone(t, running[0], survival)
 }
 
 func TestJobsOfAClosedExecutorRunAgain(t *testing.T) {
@@ -115,7 +115,7 @@ func TestJobsOfAClosedExecutorRunAgain(t *testing.T) {
 	running := pids(t, r.awaitOutput("a", 1))
 	r.close()
 	for _, pid := range running {
-		gone(t, pid, 0)
+		gone(t, pid, survival)
 	}
 	r.open()
 	interrupted(t, r.await("a", finished))
@@ -207,7 +207,7 @@ func TestAKilledSupervisorIsReplacedAndItsJobsRunAgain(t *testing.T) {
 	}
 	interrupted(t, r.await("a", finished))
 	for _, pid := range running {
-		gone(t, pid, 0)
+		gone(t, pid, survival)
 	}
 	if rec := r.await("done", finished); len(rec.Attempts) != 1 || rec.State != record.Succeeded {
 		t.Errorf("the finished job became %+v", rec)
@@ -231,7 +231,7 @@ func TestAJobBeingDeletedIsGoneAfterARestart(t *testing.T) {
 	}
 	r.close()
 	r.open()
-	gone(t, running[0], 0)
+	gone(t, running[0], survival)
 	if list, err := r.List(t.Context(), ""); err != nil || len(list) != 0 {
 		t.Errorf("listed %+v (%v)", list, err)
 	}

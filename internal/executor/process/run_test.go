@@ -48,6 +48,10 @@ func pids(t *testing.T, out string) []int {
 	return list
 }
 
+// survival is how long a process may be there after what it belongs to has
+// ended: it was killed by then, and has to be gone.
+const survival = 2 * time.Second
+
 // gone waits for a process to be gone, limit at most.
 func gone(t *testing.T, pid int, limit time.Duration) {
 	t.Helper()
@@ -90,7 +94,7 @@ func TestTimeoutKillsTheWholeGroupAfterTheGrace(t *testing.T) {
 		t.Errorf("ended after %s, before timeout and grace", took)
 	}
 	for _, pid := range pids(t, out) {
-		gone(t, pid, 0)
+		gone(t, pid, survival)
 	}
 }
 
@@ -134,7 +138,7 @@ func TestNothingIsLeftOfAJobWhenItEnds(t *testing.T) {
 				t.Fatalf("output %q names no process", out)
 			}
 			for _, pid := range pids(t, out) {
-				gone(t, pid, 0)
+				gone(t, pid, survival)
 			}
 			if took := time.Since(started); took > 900*time.Millisecond {
 				t.Errorf("took %s", took)
