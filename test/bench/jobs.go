@@ -163,7 +163,7 @@ func (b *bench) idle(ctx context.Context) error {
 		each = append(each, fmt.Sprintf("%.0f", kib/1024))
 	}
 	conditions := fmt.Sprintf("up with %d queues and QueueJobs, nothing to do", idleQueues)
-	b.table.most("idle-memory", conditions, fmt.Sprintf("controller and supervisor %s MiB RSS, shared pages counted once", strings.Join(each, " + ")), total, 40, mebibyte)
+	b.table.most("idle-memory", conditions, fmt.Sprintf("controller and supervisor %s MiB RSS, the binary's pages counted once", strings.Join(each, " + ")), total, 40, mebibyte)
 	b.table.most("idle-cpu", conditions, fmt.Sprintf("over %v", b.settings.idle), float64((after-before).Microseconds())/1000, 20, "ms")
 	return nil
 }

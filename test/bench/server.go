@@ -93,16 +93,21 @@ func tree(pid int) []int {
 	return all
 }
 
-// memory is what a process and its descendants have in memory, in MiB: pages
-// that they share, the binary's above all, are counted once.
+// memory is what a process and its descendants have in memory, in MiB. They are
+// one binary, whose pages they share: of the descendants only what is their own
+// is added. (Pss would share them with every other queuemill of the machine too.)
 func memory(pid int) (float64, error) {
 	total := 0.0
 	for _, id := range tree(pid) {
-		mib, err := kibField(fmt.Sprintf("/proc/%d/smaps_rollup", id), "Pss")
+		field := "RssAnon"
+		if id == pid {
+			field = "VmRSS"
+		}
+		kib, err := kibField(fmt.Sprintf("/proc/%d/status", id), field)
 		if err != nil {
 			return 0, err
 		}
-		total += mib / 1024
+		total += kib / 1024
 	}
 	return total, nil
 }
