@@ -23,6 +23,8 @@ const (
 type step struct {
 	retry   string
 	receive int
+	poll    context.Context // receive: ends when what it may receive is not allowed any more
+	config  *config         // receive: what its messages follow
 	drained bool
 	until   time.Time
 }
@@ -32,13 +34,13 @@ func (r *Runner) receive(ctx context.Context) error {
 	t := r.trouble(opReceive)
 	defer t.ok()
 	for ctx.Err() == nil {
-		switch s := r.next(time.Now(), t); {
+		switch s := r.next(ctx, time.Now(), t); {
 		case s.drained:
 			return errDrained
 		case s.retry != "":
 			// begun by next, since it takes room
 		case s.receive > 0:
-			r.receiveOnce(ctx, s.receive, t)
+			r.receiveOnce(ctx, s, t)
 		default:
 			r.wakeReceive.wait(ctx, s.until)
 		}
@@ -47,7 +49,7 @@ func (r *Runner) receive(ctx context.Context) error {
 }
 
 // next decides. Retries come before receives.
-func (r *Runner) next(now time.Time, t *trouble) step {
+func (r *Runner) next(ctx context.Context, now time.Time, t *trouble) step {
 	r.mu.Lock()
 	defer r.unlock()
 	c := r.config.Load()
@@ -74,10 +76,14 @@ func (r *Runner) next(now time.Time, t *trouble) step {
 		return step{until: t.next}
 	}
 	n, until := r.breaker.allow(now, min(room, receiveMax))
-	if n > 0 {
-		r.breaker.trial = r.breaker.open
+	if n == 0 {
+		return step{until: until}
 	}
-	return step{receive: n, until: until}
+	r.breaker.trial = r.breaker.open
+	// Armed in the step that decides, so that no change falls between the two.
+	poll, cancel := context.WithCancel(ctx)
+	r.interrupt = cancel
+	return step{receive: n, poll: poll, config: c}
 }
 
 // waitForRoom waits for a job's end. Should a created job never be shown, it
@@ -107,23 +113,13 @@ func (r *Runner) fullMessage() string {
 }
 
 // receiveOnce receives and hands each message to a task of its own.
-func (r *Runner) receiveOnce(ctx context.Context, n int, t *trouble) {
-	c := r.config.Load()
-	poll, cancel := context.WithCancel(ctx)
-	defer cancel()
-	r.mu.Lock()
-	stale := r.config.Load() != c || r.draining || r.suspended || len(r.retries) > 0
-	r.interrupt = cancel
-	r.mu.Unlock()
-
-	var messages []queue.Message
-	var err error
-	if !stale {
-		messages, err = r.queue.Receive(poll, queue.ReceiveOptions{Max: n, Wait: receiveWait, Visibility: c.visibility()})
-	}
+func (r *Runner) receiveOnce(ctx context.Context, s step, t *trouble) {
+	messages, err := r.queue.Receive(s.poll, queue.ReceiveOptions{Max: s.receive, Wait: receiveWait, Visibility: s.config.visibility()})
 	received := time.Now()
 
+	interrupted := s.poll.Err() != nil
 	r.mu.Lock()
+	r.interrupt()
 	r.interrupt = nil
 	if len(messages) == 0 {
 		r.breaker.trial = false
@@ -133,15 +129,15 @@ func (r *Runner) receiveOnce(ctx context.Context, n int, t *trouble) {
 	switch {
 	case ctx.Err() != nil && len(messages) == 0:
 		return
-	case err != nil && poll.Err() != nil: // interrupted
+	case err != nil && interrupted:
 	case err != nil:
 		r.metrics.receiveErrors.Inc()
 		t.fail(err)
-	case !stale:
+	default:
 		t.ok()
 	}
 	for i := range messages {
-		r.accept(c, &messages[i], received)
+		r.accept(s.config, &messages[i], received)
 	}
 }
 
