@@ -6,6 +6,9 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+
 // QueueJob turns each message of a queue into one job, as a CronJob turns each
 // tick into one.
 type QueueJob struct {
@@ -13,6 +16,60 @@ type QueueJob struct {
 	metav1.ObjectMeta `json:"metadata"`
 
 	Spec QueueJobSpec `json:"spec"`
+
+	// Status is written by the controller of a cluster; a manifest on a laptop
+	// has none.
+	Status QueueJobStatus `json:"status,omitzero"`
+}
+
+// +kubebuilder:object:root=true
+
+// QueueJobList is a list of QueueJobs.
+type QueueJobList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata"`
+
+	Items []QueueJob `json:"items"`
+}
+
+// QueueJobStatus is how a QueueJob does.
+type QueueJobStatus struct {
+	// ObservedGeneration is the generation of the spec that the rest is about.
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// Conditions: Ready, SourceHealthy, TemplateValid, Suspended, RecordsFull
+	// and BreakerOpen.
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// Jobs are the records by state. A Queued job exists and has no room in the
+	// cluster yet, or is suspended by a quota system.
+	Jobs JobCounts `json:"jobs,omitzero"`
+
+	// Duplicates is how many messages were recognised as such since the
+	// controller started.
+	Duplicates int64 `json:"duplicates,omitempty"`
+
+	// LastMessageTime is when the latest message was received.
+	LastMessageTime *metav1.Time `json:"lastMessageTime,omitempty"`
+
+	// Queue is what the queue last reported, where it reports its depth.
+	Queue *QueueCounts `json:"queue,omitempty"`
+}
+
+// JobCounts are records by state.
+type JobCounts struct {
+	Queued    int `json:"queued"`
+	Running   int `json:"running"`
+	Succeeded int `json:"succeeded"`
+	Failed    int `json:"failed"`
+	Invalid   int `json:"invalid"`
+}
+
+// QueueCounts are a queue's approximate numbers of messages.
+type QueueCounts struct {
+	Visible  int64 `json:"visible"`
+	InFlight int64 `json:"inFlight"`
+	Delayed  int64 `json:"delayed"`
 }
 
 // QueueJobSpec is what a person writes. SetDefaults fills what is left out;

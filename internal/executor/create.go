@@ -54,5 +54,8 @@ func (p Patch) Apply(rec record.Record) record.Record {
 	if p.RetryRequested != nil {
 		rec.RetryRequested = *p.RetryRequested
 	}
+	if p.PruneRequested != nil {
+		rec.PruneRequested = *p.PruneRequested
+	}
 	return rec
 }

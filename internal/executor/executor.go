@@ -61,6 +61,17 @@ func (e *ExistsError) Error() string {
 	return fmt.Sprintf("job %s exists already (%s)", e.Found.Name, e.Found.State)
 }
 
+// InvalidError says that this very message can't be a job here, while the
+// template is sound: too large for what the engine keeps, refused by its
+// validation. It becomes an Invalid record; trying again would not help.
+type InvalidError struct {
+	Cause reason.Cause
+}
+
+func (e *InvalidError) Error() string {
+	return fmt.Sprintf("%s: %s", e.Cause.Reason, e.Cause.Detail)
+}
+
 var (
 	// ErrNotFound: there is no such record (or not with that UID).
 	ErrNotFound = errors.New("no such job")
@@ -126,6 +137,7 @@ type Patch struct {
 	Receipt        *queue.Receipt // a redelivery's receipt is adopted
 	Acked          *bool          // may wait for the record's next write
 	RetryRequested *bool
+	PruneRequested *bool
 }
 
 // Patcher changes records. uid empty means whichever there is.

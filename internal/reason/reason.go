@@ -15,6 +15,17 @@ const (
 	Deleted          Reason = "Deleted"          // ended since a person deleted it
 )
 
+// Why an attempt failed, or can't start, in a cluster.
+const (
+	OutOfMemory   Reason = "OOMKilled"     // a container went over its memory limit (Kubernetes' own word)
+	ImagePull     Reason = "ImagePull"     // an image can't be pulled: no such image, no right to it, a broken name
+	Unschedulable Reason = "Unschedulable" // no node has room for it or fits it
+	ConfigMissing Reason = "ConfigMissing" // a Secret, ConfigMap or key of one that a container wants is missing
+	VolumeMissing Reason = "VolumeMissing" // a volume can't be mounted: no such claim, Secret, ConfigMap, path
+	Disrupted     Reason = "Disrupted"     // its pod was evicted, preempted, or lost with its node
+	JobFailed     Reason = "JobFailed"     // the engine failed it for another reason, which the detail names
+)
+
 // Why a message is Invalid.
 const (
 	NotJSON           Reason = "NotJSON"           // the body is not the JSON, or the envelope, that its format says
@@ -22,12 +33,14 @@ const (
 	SchemaMismatch    Reason = "SchemaMismatch"    // the body does not fit message.schema
 	UnusableValue     Reason = "UnusableValue"     // NUL in a value, or too large for an environment
 	IdentityCollision Reason = "IdentityCollision" // another message with the same deduplication key and another body
+	Rejected          Reason = "Rejected"          // the engine refuses this message's job, though not the template: the detail says why
 )
 
 // All are all reasons, in the order in which they are shown.
 var All = []Reason{
 	NonZeroExit, Signal, DeadlineExceeded, StartError, Interrupted, Deleted,
-	NotJSON, FieldMissing, SchemaMismatch, UnusableValue, IdentityCollision,
+	OutOfMemory, ImagePull, Unschedulable, ConfigMissing, VolumeMissing, Disrupted, JobFailed,
+	NotJSON, FieldMissing, SchemaMismatch, UnusableValue, IdentityCollision, Rejected,
 }
 
 // Cause is a reason with its words: what happened and, where there is one, what

@@ -66,6 +66,13 @@ type Attempt struct {
 	Cause      *reason.Cause `json:"cause,omitempty"`      // nil while it runs and when it succeeded
 	PeakMemory int64         `json:"peakMemory,omitempty"` // bytes, of its largest process
 	LogSize    int64         `json:"logSize,omitempty"`    // bytes written, also those cut out
+
+	// Where the engine has objects of its own that may go before the record
+	// does (Kubernetes): their names, and what was gathered from them in time.
+	Job     string   `json:"job,omitempty"`     // the attempt's own object: Name, Name-2, …
+	Pod     string   `json:"pod,omitempty"`     // the latest pod
+	LogTail string   `json:"logTail,omitempty"` // of a failed attempt: its last lines; never of a confidential message
+	Events  []string `json:"events,omitempty"`  // of a failed or stuck attempt: what the engine said, the latest last
 }
 
 // Record is the one record of one message.
@@ -77,7 +84,7 @@ type Record struct {
 	Identity       string        `json:"identity"` // hash of namespace, queuejob and identity
 	IdempotencyKey string        `json:"idempotencyKey"`
 	State          State         `json:"state"`
-	Cause          *reason.Cause `json:"cause,omitempty"` // of Failed and Invalid
+	Cause          *reason.Cause `json:"cause,omitempty"` // of Failed and Invalid; of Queued: why it can't start
 	Message        Message       `json:"message"`
 	Confidential   bool          `json:"confidential,omitempty"`
 	TemplateHash   string        `json:"templateHash,omitempty"` // of the template of the latest attempt
@@ -91,6 +98,8 @@ type Record struct {
 	Acked bool `json:"acked,omitempty"`
 	// RetryRequested: a person wants a further attempt as soon as there is room.
 	RetryRequested bool `json:"retryRequested,omitempty"`
+	// PruneRequested: a person wants the finished record gone as soon as it may.
+	PruneRequested bool `json:"pruneRequested,omitempty"`
 }
 
 // LastAttempt is the number of the highest attempt, 0 when there is none.
