@@ -63,7 +63,8 @@ func (e *ExistsError) Error() string {
 
 // InvalidError says that this very message can't be a job here, while the
 // template is sound: too large for what the engine keeps, refused by its
-// validation. It becomes an Invalid record; trying again would not help.
+// validation. It becomes an Invalid record; trying again would not help. A Create
+// of a Job that is Invalid already is never answered so.
 type InvalidError struct {
 	Cause reason.Cause
 }

@@ -112,28 +112,52 @@ func (d *delivery) place(i int) outcome {
 		if !t.wait(r.ctx, err) {
 			return pending
 		}
-		if r.lost(d.lease) {
-			return lapsed
-		}
+		d.mend(i, &job)
 		look = true // the failed try may have created it
 	}
 }
 
+// mend follows an edited manifest while a create is tried again: it may be the
+// edit that lets it succeed. The identity stays the one the message was read with.
+func (d *delivery) mend(i int, job *executor.Job) {
+	c := d.r.config.Load()
+	if c.spec == job.Spec || job.Invalid != nil || job.Name != d.items[i].Name {
+		return
+	}
+	m := d.message
+	items := c.reader.Read(message.Input{ID: m.ID, Body: m.Body, Attributes: m.Attributes})
+	if len(items) != len(d.items) || items[i].Name != job.Name {
+		return
+	}
+	item := &items[i]
+	job.Spec, job.Confidential = c.spec, c.spec.Message.Confidential
+	job.Payload, job.Attributes, job.Env, job.Invalid = item.Payload, item.Attributes, item.Env, item.Invalid
+}
+
 // try creates until the item is placed, or an error says that now is not the
 // time. With look it finds the highest attempt first, live, and creates that one:
-// the answer says what there is, and whether it is being deleted.
+// the answer says what there is, and whether it is being deleted. Nothing is
+// created for a message that is not held any more: whoever has it now may have
+// created, and even removed, its record.
 func (d *delivery) try(i int, job *executor.Job, look bool) (outcome, error) {
 	r := d.r
 	if look {
 		rec, err := r.executor.Get(r.work, job.Name)
-		if err != nil && !errors.Is(err, executor.ErrNotFound) {
+		switch {
+		case errors.Is(err, executor.ErrTerminating):
+			return left, nil
+		case err != nil && !errors.Is(err, executor.ErrNotFound):
 			return pending, fmt.Errorf("look at job %s: %w", job.Name, err)
 		}
 		job.Attempt = max(1, rec.LastAttempt())
 	}
 	for r.ctx.Err() == nil {
+		if r.lost(d.lease) {
+			return lapsed, nil
+		}
 		rec, err := r.executor.Create(r.work, *job)
 		var exists *executor.ExistsError
+		var refused *executor.InvalidError
 		switch {
 		case err == nil:
 			return d.created(job, &rec), nil
@@ -141,8 +165,16 @@ func (d *delivery) try(i int, job *executor.Job, look bool) (outcome, error) {
 			if o, again, err := d.judge(i, job, &exists.Found); !again {
 				return o, err
 			}
+		case errors.As(err, &refused) && job.Invalid == nil:
+			if job.Attempt > 1 {
+				return d.refused(job, refused)
+			}
+			job.Invalid = &refused.Cause
+			job.Payload, job.Attributes, job.Env = "", nil, nil
 		case errors.Is(err, executor.ErrTerminating):
 			return left, nil
+		case errors.Is(err, executor.ErrNotFound) && job.Attempt > 1:
+			job.Attempt = 1 // its record was removed meanwhile
 		default:
 			return pending, fmt.Errorf("create job %s: %w", job.Name, err)
 		}
@@ -166,18 +198,34 @@ func (d *delivery) judge(i int, job *executor.Job, found *record.Record) (o outc
 			r.duplicate(found.Name, m.ID, found.Message.ID)
 		}
 		return done, false, nil
+	case found.State == record.Failed && job.Invalid != nil: // under an edited manifest
+		o, err = d.refused(job, &executor.InvalidError{Cause: *job.Invalid})
+		return o, false, err
 	case found.State == record.Failed:
 		job.Attempt = found.LastAttempt() + 1
 		return 0, true, nil
 	}
 	receipt := m.Receipt
 	_, err = r.executor.Patch(r.work, found.Name, found.UID, executor.Patch{Receipt: &receipt})
-	if err != nil { // deleted meanwhile, maybe: the next try looks again
+	switch {
+	case errors.Is(err, executor.ErrNotFound), errors.Is(err, executor.ErrTerminating): // deleted meanwhile
+		return left, false, nil
+	case err != nil:
 		return pending, false, fmt.Errorf("adopt receipt for job %s: %w", found.Name, err)
 	}
 	r.log.Debug("adopted a redelivered message", keyJob, found.Name, keyMessageID, m.ID)
 	r.await(d.lease, found)
 	return waits, false, nil
+}
+
+// refused leaves a Failed record as it is when its message can't have a further
+// attempt: it is given back, and the queue decides when it has tried often enough.
+func (d *delivery) refused(job *executor.Job, why *executor.InvalidError) (outcome, error) {
+	r := d.r
+	r.mu.Lock()
+	r.event(true, EventInvalid, job.Name, fmt.Sprintf("no further attempt: %v", why))
+	r.unlock()
+	return left, nil
 }
 
 // created notes a fresh record.

@@ -21,6 +21,9 @@
 //     succeeded (OnSuccess), and a record is removed only after that delete was
 //     confirmed and the deduplication window has passed.
 //   - An error that is not the message's fault keeps the message in hand.
+//   - Nothing is created for a message that is not known to be held: so even two
+//     Runners that both believe they lead start nothing twice, as long as the
+//     deduplication window is longer than a message's visibility timeout.
 //
 // A message's way through the hand and its lease, under both modes of ack:
 //

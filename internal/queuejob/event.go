@@ -24,6 +24,10 @@ const (
 	EventRecordsFull     EventReason = "RecordsFull"     // failedJobsHistoryLimit is reached: receiving stops
 	EventSuspended       EventReason = "Suspended"       // a person stopped receiving
 	EventResumed         EventReason = "Resumed"         // … and let it go on
+	EventBlocked         EventReason = "Blocked"         // whoever runs the Runner holds it back: the template is invalid, say
+	EventUnblocked       EventReason = "Unblocked"       // … and lets it go on
+	EventStuck           EventReason = "Stuck"           // a created job can't start; once per reason, not per job
+	EventPruneRefused    EventReason = "PruneRefused"    // a record stays though a person wants it gone: its message may be in the queue
 	EventManifestUpdated EventReason = "ManifestUpdated" // new messages follow an edited manifest
 )
 
@@ -42,6 +46,7 @@ type Event struct {
 var stateChanges = map[EventReason]bool{
 	EventStarted: true, EventUnhealthy: true, EventHealthy: true, EventBreakerOpen: true, EventBreakerClosed: true,
 	EventRecordsFull: true, EventSuspended: true, EventResumed: true, EventManifestUpdated: true,
+	EventBlocked: true, EventUnblocked: true,
 }
 
 // event notes an Event for the OnEvent of the next unlock, or logs it where

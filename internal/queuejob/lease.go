@@ -105,17 +105,22 @@ func (r *Runner) release(l *lease) {
 	if r.leases[l.messageID] == l {
 		delete(r.leases, l.messageID)
 	}
+	if len(r.prunes) > 0 {
+		r.wakeRetain.poke()
+	}
 	r.mu.Unlock()
 }
 
-// lost tells whether the message of l is in hand no more.
+// lost tells whether the message of l is in hand no more, or for all that is
+// known here: somebody else may have it, or have done with it. A lease from an
+// earlier run's record is not known to be lost until its first extension.
 func (r *Runner) lost(l *lease) bool {
 	if l == nil {
 		return false
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return l.lost
+	return l.lost || !l.recovered && time.Now().After(l.until)
 }
 
 // lease extends what is held, all that is due in one call.

@@ -26,18 +26,11 @@ type Metrics struct {
 	running       *prometheus.HistogramVec
 
 	jobs        *prometheus.Desc
+	stuck       *prometheus.Desc
 	breakerOpen *prometheus.Desc
 
 	mu      sync.Mutex
 	runners map[*Runner]struct{}
-}
-
-var failedReasons = []reason.Reason{
-	reason.NonZeroExit, reason.Signal, reason.DeadlineExceeded, reason.StartError, reason.Interrupted, reason.Deleted,
-}
-
-var invalidReasons = []reason.Reason{
-	reason.NotJSON, reason.FieldMissing, reason.SchemaMismatch, reason.UnusableValue, reason.IdentityCollision,
 }
 
 // NewMetrics registers the metrics, and panics where one of the same name is
@@ -70,6 +63,8 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		running:       histogram("running_seconds", "Time a job's last attempt ran.", long),
 		jobs: prometheus.NewDesc("queuemill_queuejob_jobs", "Records of jobs, by state.",
 			append(append([]string{}, labels...), "state"), nil),
+		stuck: prometheus.NewDesc("queuemill_queuejob_stuck_jobs", "Queued jobs that can't start, by reason.",
+			append(append([]string{}, labels...), "reason"), nil),
 		breakerOpen: prometheus.NewDesc("queuemill_queuejob_breaker_open", "1 while the breaker holds receiving back.", labels, nil),
 		runners:     map[*Runner]struct{}{},
 	}
@@ -81,6 +76,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 // Describe is prometheus.Collector's.
 func (m *Metrics) Describe(ch chan<- *prometheus.Desc) {
 	ch <- m.jobs
+	ch <- m.stuck
 	ch <- m.breakerOpen
 }
 
@@ -92,6 +88,9 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 		r.mu.Lock()
 		for _, state := range record.States {
 			ch <- prometheus.MustNewConstMetric(m.jobs, prometheus.GaugeValue, float64(r.view.counts[state]), r.namespace, r.name, string(state))
+		}
+		for _, why := range reason.OfStuck {
+			ch <- prometheus.MustNewConstMetric(m.stuck, prometheus.GaugeValue, float64(r.view.stuck[why]), r.namespace, r.name, string(why))
 		}
 		open := 0.
 		if r.breaker.open {
@@ -134,10 +133,10 @@ func (m *Metrics) instruments(namespace, name string) *instruments {
 		failed:        map[reason.Reason]prometheus.Counter{},
 		invalid:       map[reason.Reason]prometheus.Counter{},
 	}
-	for _, why := range failedReasons {
+	for _, why := range reason.OfFailed {
 		i.failed[why] = m.finished.WithLabelValues(namespace, name, string(record.Failed), string(why))
 	}
-	for _, why := range invalidReasons {
+	for _, why := range reason.OfInvalid {
 		i.invalid[why] = m.invalid.WithLabelValues(namespace, name, string(why))
 	}
 	return i

@@ -54,8 +54,8 @@ queuemill_queuejob_breaker_open{namespace="",queuejob="ping"} 0
 			t.Error(err)
 		}
 		for name, counts := range map[string]map[string]float64{
-			"queuemill_queuejob_jobs_finished_total":    {"Succeeded": 1, "NonZeroExit": 1, "Signal": 0},
-			"queuemill_queuejob_messages_invalid_total": {"FieldMissing": 1, "NotJSON": 0},
+			"queuemill_queuejob_jobs_finished_total":    {"Succeeded": 1, "NonZeroExit": 1, "Signal": 0, "OOMKilled": 0, "JobFailed": 0},
+			"queuemill_queuejob_messages_invalid_total": {"FieldMissing": 1, "NotJSON": 0, "Rejected": 0},
 		} {
 			for label, n := range counts {
 				if got := sample(t, reg, name, label); got != n {

@@ -14,7 +14,8 @@ const (
 	receiveWait = 20 * time.Second // SQS: the longest poll
 
 	// forgetAfter is how long a created job may take room without having been
-	// seen, when nothing else is left to be done: longer than any watch lags.
+	// seen: longer than any watch lags. It came and went between two looks, most
+	// likely by somebody else's hand.
 	forgetAfter = time.Minute
 )
 
@@ -34,7 +35,7 @@ func (r *Runner) receive(ctx context.Context) error {
 	t := r.trouble(opReceive)
 	defer t.ok()
 	for ctx.Err() == nil {
-		switch s := r.next(ctx, time.Now(), t); {
+		switch s := r.nextOrForget(ctx, time.Now(), t); {
 		case s.drained:
 			return errDrained
 		case s.retry != "":
@@ -48,22 +49,41 @@ func (r *Runner) receive(ctx context.Context) error {
 	return nil
 }
 
-// next decides. Retries come before receives.
-func (r *Runner) next(ctx context.Context, now time.Time, t *trouble) step {
+// nextOrForget decides, and first gives back the room of jobs that were created
+// and never shown.
+func (r *Runner) nextOrForget(ctx context.Context, now time.Time, t *trouble) step {
 	r.mu.Lock()
 	defer r.unlock()
+	if !r.ready || r.inTrouble(opExecutor) { // nothing is shown then
+		return r.next(ctx, now, t)
+	}
+	if len(r.view.unseen) > 0 && !now.Before(r.forgetAt) {
+		r.forgetAt = now.Add(forgetAfter)
+		r.forget(now.Add(-forgetAfter))
+	}
+	s := r.next(ctx, now, t)
+	if len(r.view.unseen) > 0 && s.idle() && (s.until.IsZero() || r.forgetAt.Before(s.until)) {
+		s.until = r.forgetAt
+	}
+	return s
+}
+
+func (s *step) idle() bool { return !s.drained && s.retry == "" && s.receive == 0 }
+
+// next decides. Retries come before receives. r.mu is held.
+func (r *Runner) next(ctx context.Context, now time.Time, t *trouble) step {
 	c := r.config.Load()
 	switch {
 	case !r.ready:
 		return step{}
 	case r.draining:
 		return step{drained: r.settled()}
-	case r.inTrouble(opExecutor):
+	case r.inTrouble(opExecutor), r.blocked.is():
 		return step{}
 	}
 	room := c.maxActive - len(r.view.active)
 	if room <= 0 {
-		return r.waitForRoom(now)
+		return step{}
 	}
 	if name := r.nextRetry(); name != "" {
 		r.startRetry(c, name)
@@ -84,22 +104,6 @@ func (r *Runner) next(ctx context.Context, now time.Time, t *trouble) step {
 	poll, cancel := context.WithCancel(ctx)
 	r.interrupt = cancel
 	return step{receive: n, poll: poll, config: c}
-}
-
-// waitForRoom waits for a job's end. Should a created job never be shown, it
-// gives its room back in the end; r.mu is held.
-func (r *Runner) waitForRoom(now time.Time) step {
-	switch {
-	case len(r.view.unseen) == 0:
-		return step{}
-	case now.Before(r.forgetAt):
-		return step{until: r.forgetAt}
-	}
-	r.forgetAt = now.Add(forgetAfter)
-	if r.forget(now.Add(-forgetAfter)) {
-		return step{until: now}
-	}
-	return step{until: r.forgetAt}
 }
 
 // full tells whether the history of failures is; r.mu is held.

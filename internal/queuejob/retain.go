@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -26,26 +25,19 @@ const (
 	opRemove operation = "remove"
 )
 
-// PruneOptions say which records a person wants removed.
-type PruneOptions struct {
-	States    []record.State // finished ones; empty: all finished states
-	OlderThan time.Duration  // finished at least so long ago
-	DryRun    bool           // only name them
-}
-
-// retain removes succeeded records beyond the limit, the oldest first. Failed
-// and invalid ones are a person's.
+// retain removes succeeded records beyond the limit, the oldest first, and what
+// a person wants gone. Failed and invalid ones are a person's.
 func (r *Runner) retain(ctx context.Context) error {
 	t := r.trouble(opRemove)
 	defer t.ok()
 	for ctx.Err() == nil {
-		names, next := r.excess(time.Now())
-		if len(names) == 0 {
+		l := r.removals(time.Now())
+		if len(l.names)+len(l.unsure) == 0 {
 			t.ok()
-			r.wakeRetain.wait(ctx, next)
+			r.wakeRetain.wait(ctx, l.next)
 			continue
 		}
-		if err := r.remove(ctx, names); err != nil {
+		if err := r.removeAll(ctx, l); err != nil {
 			if !t.wait(ctx, err) {
 				return nil
 			}
@@ -73,25 +65,66 @@ func (r *Runner) retainAcked(e *entry) {
 		return
 	}
 	at := e.removable(c.window)
+	if e.unasked() {
+		at = e.finishedAt.Add(c.window)
+	}
 	if !at.IsZero() && (r.retainAt.IsZero() || at.Before(r.retainAt)) {
 		r.wakeRetain.poke()
 	}
 }
 
-// excess are the records to remove now, and when the next may go (zero: not
-// before something happens).
-func (r *Runner) excess(now time.Time) (names []string, next time.Time) {
+// removals are what retain does next.
+type removals struct {
+	names  []string                 // to remove now
+	unsure map[string]queue.Receipt // whose message's delete is to be repeated first
+	next   time.Time                // when the next may go; zero: not before something happens
+}
+
+// later notes that something is to be looked at then; zero: not by itself.
+func (l *removals) later(at time.Time) {
+	if !at.IsZero() && (l.next.IsZero() || at.Before(l.next)) {
+		l.next = at
+	}
+}
+
+func (r *Runner) removals(now time.Time) removals {
 	r.mu.Lock()
 	defer r.unlock()
 	r.retainAt = time.Time{}
+	l := removals{unsure: map[string]queue.Receipt{}}
 	if !r.ready {
-		return nil, time.Time{}
+		return l
 	}
+	r.excess(&l, now)
+	r.pruneDue(&l, now)
+	r.retainAt = l.next
+	return l
+}
+
+// removeAll carries l out. What the queue confirms only now, of what a person
+// wants gone, goes at once; the rest stays another window long.
+func (r *Runner) removeAll(ctx context.Context, l removals) error {
+	confirmed, err := r.confirm(ctx, l.unsure)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	for _, name := range confirmed {
+		if _, wanted := r.prunes[name]; wanted {
+			l.names = append(l.names, name)
+		}
+	}
+	r.mu.Unlock()
+	return r.remove(ctx, l.names)
+}
+
+// excess adds the succeeded records beyond the limit; r.mu is held.
+func (r *Runner) excess(l *removals, now time.Time) {
 	c := r.config.Load()
 	n := r.view.counts[record.Succeeded] - c.succeededLimit
 	kept := r.retained[:0:0]
 	i := 0
-	for ; i < len(r.retained) && n > 0 && len(names) < removeBatch; i++ {
+	for ; i < len(r.retained) && n > 0 && len(l.names)+len(l.unsure) < removeBatch; i++ {
 		name := r.retained[i]
 		e := r.view.entries[name]
 		if e == nil || e.state != record.Succeeded {
@@ -99,26 +132,48 @@ func (r *Runner) excess(now time.Time) (names []string, next time.Time) {
 		}
 		at := e.removable(c.window)
 		if now.Sub(e.finishedAt) < c.window {
-			next = e.finishedAt.Add(c.window) // and all behind it later
+			l.later(e.finishedAt.Add(c.window)) // and all behind it later
 			break
 		}
 		n--
 		kept = append(kept, name)
 		switch {
-		case at.IsZero() || e.inHand():
-		case at.After(now):
-			if next.IsZero() || at.Before(next) {
-				next = at
-			}
+		case e.inHand() || e.prune:
+		case !at.IsZero() && !at.After(now):
+			l.names = append(l.names, name)
+		case e.unasked() && r.mayRepeatDelete(c, e):
+			l.unsure[name] = e.receipt
 		default:
-			names = append(names, name)
+			l.later(at)
 		}
 	}
 	if len(kept) < i {
 		r.retained = append(kept, r.retained[i:]...)
 	}
-	r.retainAt = next
-	return names, next
+}
+
+// unasked tells whether e's message may be in the queue for all that is known,
+// and the queue was not asked since: its create was another controller's, say.
+func (e *entry) unasked() bool { return !e.acked() && e.receipt != "" && !e.asked }
+
+// mayRepeatDelete tells whether the message of e, which has finished, may be
+// deleted by its stored receipt: nobody here has it in hand, and none of its
+// records needs it any more; r.mu is held.
+func (r *Runner) mayRepeatDelete(c *config, e *entry) bool {
+	if r.leases[e.messageID] != nil {
+		return false
+	}
+	if e.items <= 1 {
+		return true
+	}
+	siblings := r.view.siblings(e.messageID)
+	for _, name := range siblings {
+		s := r.view.entries[name]
+		if !s.state.Finished() || s.inHand() || c.ack == onSuccess && s.state == record.Failed {
+			return false
+		}
+	}
+	return len(siblings) >= e.items
 }
 
 // removable is when the record of e may be removed: after the window since its
@@ -171,98 +226,6 @@ func (r *Runner) remove(ctx context.Context, names []string) error {
 	return g.Wait()
 }
 
-// Prune removes finished records for a person and returns the names of those
-// that are (with DryRun: would be) removed, the oldest first. What finished
-// within the deduplication window stays, and so does a record whose message the
-// queue may deliver again and start a second time; under OnSuccess the message
-// of a failed job goes with its record.
-func (r *Runner) Prune(ctx context.Context, o PruneOptions) ([]string, error) {
-	names, unsure := r.prunable(o, time.Now())
-	if o.DryRun {
-		return append(names, keys(unsure)...), nil
-	}
-	confirmed, err := r.confirm(ctx, unsure)
-	if err != nil {
-		return nil, err
-	}
-	names = append(names, confirmed...)
-	if err := r.remove(ctx, names); err != nil {
-		return names, err
-	}
-	r.wakeReceive.poke()
-	return names, nil
-}
-
-// prunable are the records that may go, and those that may when the delete of
-// their message is repeated and confirmed, with its receipt.
-func (r *Runner) prunable(o PruneOptions, now time.Time) (names []string, unsure map[string]queue.Receipt) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	window := r.config.Load().window
-	unsure = map[string]queue.Receipt{}
-	for name, e := range r.view.entries {
-		if !e.state.Finished() || e.inHand() || e.retry || !o.states(e.state) ||
-			now.Sub(e.finishedAt) < max(o.OlderThan, window) {
-			continue
-		}
-		at := e.removable(window)
-		switch {
-		case !at.IsZero() && !at.After(now):
-			names = append(names, name)
-		case !e.acked() && e.receipt != "" && r.leases[e.messageID] == nil:
-			unsure[name] = e.receipt
-		}
-	}
-	slices.SortFunc(names, func(a, b string) int {
-		return r.view.entries[a].finishedAt.Compare(r.view.entries[b].finishedAt)
-	})
-	return names, unsure
-}
-
-// Kept is what Prune leaves though a person asked for it.
-type Kept struct {
-	InWindow    int       // finished within the deduplication window
-	WindowEnds  time.Time // of the last of them
-	MaybeQueued int       // the queue may deliver their message again, or they wait to be retried
-}
-
-// Kept tells what Prune with the same options leaves at this moment.
-func (r *Runner) Kept(o PruneOptions) Kept {
-	now := time.Now()
-	names, unsure := r.prunable(o, now)
-	goes := make(map[string]bool, len(names)+len(unsure))
-	for _, name := range append(names, keys(unsure)...) {
-		goes[name] = true
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	window := r.config.Load().window
-	var kept Kept
-	for name, e := range r.view.entries {
-		if goes[name] || !e.state.Finished() || !o.states(e.state) || now.Sub(e.finishedAt) < o.OlderThan {
-			continue
-		}
-		ends := e.finishedAt.Add(window)
-		if e.acked() {
-			ends = e.removable(window)
-		}
-		if !ends.After(now) {
-			kept.MaybeQueued++
-			continue
-		}
-		kept.InWindow++
-		if ends.After(kept.WindowEnds) {
-			kept.WindowEnds = ends
-		}
-	}
-	return kept
-}
-
-// states tells whether records in state s are meant.
-func (o *PruneOptions) states(s record.State) bool {
-	return len(o.States) == 0 || slices.Contains(o.States, s)
-}
-
 // confirm repeats deletes and returns the names whose message is out of the
 // queue, or under OnSuccess the queue's own business again: a failed job's
 // message that was given back is redelivered, or dead, as the queue decides.
@@ -281,7 +244,7 @@ func (r *Runner) confirm(ctx context.Context, unsure map[string]queue.Receipt) (
 		r.mu.Lock()
 		e := r.view.entries[name]
 		switch err := answers[i]; {
-		case e == nil:
+		case e == nil || e.receipt != unsure[name]: // gone, or come again meanwhile
 		case err == nil:
 			e.ackedAt, e.receipt = time.Now(), ""
 			names = append(names, name)
@@ -290,17 +253,13 @@ func (r *Runner) confirm(ctx context.Context, unsure map[string]queue.Receipt) (
 		case !gone(err):
 			r.mu.Unlock()
 			return nil, fmt.Errorf("confirm the delete of the message of %s: %w", name, err)
+		default:
+			e.asked = true
+			if e.prune {
+				r.event(true, EventPruneRefused, name, "stays for now: its message can't be deleted and may be in the queue still; it goes when that is settled")
+			}
 		}
-		r.mu.Unlock()
+		r.unlock()
 	}
 	return names, nil
-}
-
-func keys[V any](m map[string]V) []string {
-	names := make([]string, 0, len(m))
-	for name := range m {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }

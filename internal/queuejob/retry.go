@@ -114,7 +114,7 @@ func (r *Runner) startRetry(c *config, name string) {
 func (r *Runner) retry(c *config, name string, l **lease) error {
 	rec, err := r.executor.Get(r.work, name)
 	switch {
-	case errors.Is(err, executor.ErrNotFound):
+	case errors.Is(err, executor.ErrNotFound), errors.Is(err, executor.ErrTerminating):
 		r.placed(*l, false)
 		return nil
 	case err != nil:
@@ -162,9 +162,15 @@ func (r *Runner) retryFailed(d *delivery, rec *record.Record, held **lease) erro
 	job.Attempt = rec.LastAttempt() + 1
 	made, err := r.executor.Create(r.work, job)
 	var exists *executor.ExistsError
+	var refused *executor.InvalidError
 	switch {
 	case err == nil:
 		d.created(&job, &made)
+	case errors.As(err, &refused):
+		if err := r.refuse(rec, refused.Error()); err != nil {
+			return err
+		}
+		r.await(d.lease, rec)
 	case errors.As(err, &exists): // by a redelivery, or before a crash
 		r.await(d.lease, &exists.Found)
 	case errors.Is(err, executor.ErrNotFound), errors.Is(err, executor.ErrTerminating):

@@ -13,6 +13,7 @@ import (
 	"github.com/queuemill/queuemill/api/v1alpha1"
 	"github.com/queuemill/queuemill/internal/executor"
 	"github.com/queuemill/queuemill/internal/queue"
+	"github.com/queuemill/queuemill/internal/reason"
 )
 
 // Keys of log lines.
@@ -71,11 +72,12 @@ type Runner struct {
 	view      view
 	leases    map[string]*lease // by message ID
 	breaker   breaker
-	retries   []string  // names whose retry was asked for, in order
-	retained  []string  // succeeded names, the oldest finished first
-	retainAt  time.Time // when retain looks again by itself; zero: when poked
-	leaseAt   time.Time // when the next lease is due; zero: none is
-	forgetAt  time.Time // when the receive loop gives up on what was never shown
+	retries   []string            // names whose retry was asked for, in order
+	retained  []string            // succeeded names, the oldest finished first
+	prunes    map[string]struct{} // finished names that a person wants gone
+	retainAt  time.Time           // when retain looks again by itself; zero: when poked
+	leaseAt   time.Time           // when the next lease is due; zero: none is
+	forgetAt  time.Time           // when the receive loop gives up on what was never shown
 	troubles  map[operation]map[*trouble]struct{}
 	running   int                // tasks under way
 	interrupt context.CancelFunc // ends the receive under way; nil: none
@@ -83,6 +85,8 @@ type Runner struct {
 
 	ready       bool // caught up with the records: receives
 	suspended   bool
+	blocked     blocked
+	stuck       map[reason.Reason]*stuck
 	draining    bool
 	wasFull     bool
 	since       map[string]since // of conditions
@@ -111,6 +115,8 @@ func New(qj *v1alpha1.QueueJob, o Options) (*Runner, error) {
 		breaker:   breaker{spec: qj.Spec.Breaker},
 		troubles:  map[operation]map[*trouble]struct{}{},
 		suspended: qj.Spec.Suspend,
+		prunes:    map[string]struct{}{},
+		stuck:     map[reason.Reason]*stuck{},
 		since:     map[string]since{},
 	}
 	r.metrics = o.Metrics.instruments(qj.Namespace, qj.Name)

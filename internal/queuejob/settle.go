@@ -64,6 +64,7 @@ func (r *Runner) acknowledge(l *lease, names []string) {
 		}
 		if gone(err) {
 			r.log.Debug("receipt is gone before its delete: a redelivery will be recognised", keyMessageID, l.messageID)
+			r.asked(l, names)
 			break
 		}
 		r.metrics.deleteRetries.Inc()
@@ -116,6 +117,17 @@ func (r *Runner) acked(messageID string, names []string) {
 		// Only spares the repetition at the next start: an error costs nothing.
 		if _, err := r.executor.Patch(r.work, name, uid, executor.Patch{Acked: &yes}); err != nil {
 			r.log.Debug("delete was not noted", keyJob, name, keyError, err)
+		}
+	}
+}
+
+// asked notes that the receipt of l confirms nothing any more.
+func (r *Runner) asked(l *lease, names []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, name := range names {
+		if e := r.view.entries[name]; e != nil && e.receipt == l.receipt {
+			e.asked = true
 		}
 	}
 }
@@ -229,8 +241,14 @@ func (r *Runner) deleteAll(messages []*held) {
 }
 
 // complete goes on with a message of which a crash left some records uncreated:
-// its body is in the others.
+// its body is in the others. Only if the queue says that the message is still
+// held: else it comes back by itself, or was deleted since and what is missing
+// are records that were removed after they had been done.
 func (r *Runner) complete(c *config, h *held) {
+	if !r.takeHold(h.lease) {
+		r.release(h.lease)
+		return
+	}
 	t := r.trouble(opExecutor)
 	defer t.ok()
 	for {
@@ -253,6 +271,26 @@ func (r *Runner) complete(c *config, h *held) {
 		}
 		if !t.wait(r.ctx, err) {
 			return
+		}
+	}
+}
+
+// takeHold extends a lease that an earlier run began, until the queue answers;
+// false when the message is not held, or the Runner stops.
+func (r *Runner) takeHold(l *lease) bool {
+	t := r.trouble(opExtend)
+	defer t.ok()
+	for {
+		called := time.Now()
+		err := r.batcher.Extend(r.work, queue.Extension{Receipt: l.receipt, Visibility: l.visibility})
+		if err == nil {
+			r.mu.Lock()
+			l.until, l.recovered = called.Add(l.visibility), false
+			r.mu.Unlock()
+			return true
+		}
+		if gone(err) || !t.wait(r.ctx, err) {
+			return false
 		}
 	}
 }

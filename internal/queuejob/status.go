@@ -31,6 +31,7 @@ type Status struct {
 	Duplicates  int64                `json:"duplicates"`
 	LastMessage time.Time            `json:"lastMessage,omitzero"` // when the latest was received
 	Draining    bool                 `json:"draining,omitempty"`
+	Stuck       []Stuck              `json:"stuck,omitempty"` // why queued jobs can't start, by reason
 	Conditions  []metav1.Condition   `json:"conditions"`
 }
 
@@ -57,6 +58,7 @@ func (r *Runner) Status() Status {
 		s.Jobs[state] = 0
 	}
 	maps.Copy(s.Jobs, r.view.counts)
+	s.Stuck = r.stuckJobs()
 	s.Conditions = r.conditions()
 	return s
 }
@@ -102,6 +104,8 @@ func (r *Runner) readyCondition() metav1.Condition {
 	}
 	executorErr := r.worst(opExecutor)
 	switch {
+	case r.blocked.is():
+		return no(r.blocked.reason, r.blocked.message)
 	case executorErr != nil:
 		return no("ExecutorUnavailable", executorErr.Error())
 	case !r.ready:

@@ -18,12 +18,14 @@ type entry struct {
 	attempt    int // the highest seen
 	finishedAt time.Time
 	retry      bool // a person wants a further attempt
+	prune      bool // a person wants the record gone
 
 	messageID string
 	receipt   queue.Receipt // the latest known; empty once the delete was confirmed
 	items     int           // records of its message, 1 at least
 	sentAt    time.Time
 	ackedAt   time.Time // when the delete was confirmed; zero: not that we know
+	asked     bool      // the delete was repeated from receipt before a removal, and not confirmed
 
 	startsSeen int // attempts whose start was measured
 
@@ -50,6 +52,7 @@ type view struct {
 	active  map[string]struct{} // names that take room: unfinished or in hand
 	unseen  map[string]struct{} // names with a created attempt that was not shown yet
 	counts  map[record.State]int
+	stuck   map[reason.Reason]int // queued and can't start
 
 	// touched, while a list is under way, are the names that the watch has shown
 	// since: what it showed is newer than what the list says.
@@ -62,6 +65,7 @@ func newView() view {
 		active:  map[string]struct{}{},
 		unseen:  map[string]struct{}{},
 		counts:  map[record.State]int{},
+		stuck:   map[reason.Reason]int{},
 	}
 }
 
@@ -126,7 +130,7 @@ func (v *view) apply(ev executor.Event) change {
 		c.entry = e
 	}
 	c.before = e.state
-	v.count(e.state, -1)
+	v.count(e, -1)
 	if ev.Deleted {
 		c.entry = &entry{}
 		*c.entry = *e
@@ -134,13 +138,13 @@ func (v *view) apply(ev executor.Event) change {
 			e.awaiting = 0
 		}
 		if e.uid == r.UID {
-			e.uid, e.state, e.attempt, e.retry, e.retained = "", "", 0, false, false
-			e.ackedAt, e.receipt = time.Time{}, ""
+			e.uid, e.state, e.attempt, e.retry, e.prune, e.retained = "", "", 0, false, false, false
+			e.ackedAt, e.receipt, e.asked = time.Time{}, "", false
 		}
 	} else {
 		v.fill(e, r)
 	}
-	v.count(e.state, 1)
+	v.count(e, 1)
 	v.refresh(r.Name, e)
 	return c
 }
@@ -148,12 +152,13 @@ func (v *view) apply(ev executor.Event) change {
 // fill copies what is kept of r.
 func (v *view) fill(e *entry, r *record.Record) {
 	if e.uid != r.UID {
-		e.uid, e.startsSeen, e.retained = r.UID, 0, false
+		e.uid, e.startsSeen, e.retained, e.asked = r.UID, 0, false, false
 		if r.UID != e.awaitUID {
 			e.ackedAt = time.Time{}
 		}
 	}
 	e.state, e.attempt, e.finishedAt, e.retry = r.State, r.LastAttempt(), r.FinishedAt, r.RetryRequested
+	e.prune = r.PruneRequested
 	e.reason = ""
 	if r.Cause != nil {
 		e.reason = r.Cause.Reason
@@ -165,7 +170,10 @@ func (v *view) fill(e *entry, r *record.Record) {
 			e.ackedAt = r.CreatedAt
 		}
 	}
-	if e.receipt = r.Message.Receipt; e.acked() {
+	if e.receipt != r.Message.Receipt {
+		e.receipt, e.asked = r.Message.Receipt, false
+	}
+	if e.acked() {
 		e.receipt = ""
 	}
 	if e.awaiting > 0 && r.UID == e.awaitUID && e.attempt >= e.awaiting {
@@ -173,9 +181,12 @@ func (v *view) fill(e *entry, r *record.Record) {
 	}
 }
 
-func (v *view) count(s record.State, by int) {
-	if s != "" {
-		v.counts[s] += by
+func (v *view) count(e *entry, by int) {
+	if e.state != "" {
+		v.counts[e.state] += by
+	}
+	if e.isStuck() {
+		v.stuck[e.reason] += by
 	}
 }
 

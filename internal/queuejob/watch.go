@@ -103,8 +103,12 @@ func (r *Runner) observe(ev executor.Event) {
 // take applies an event and starts what follows from it; r.mu is held.
 func (r *Runner) take(ev executor.Event) {
 	var attempt int
+	var stuckFor reason.Reason
 	if e := r.view.entries[ev.Record.Name]; e != nil {
 		attempt = e.attempt
+		if e.isStuck() {
+			stuckFor = e.reason
+		}
 	}
 	c := r.view.apply(ev)
 	if c.entry == nil {
@@ -117,6 +121,7 @@ func (r *Runner) take(ev executor.Event) {
 		r.settleOf(c.entry.messageID)
 		return
 	}
+	r.noteStuck(&c, stuckFor)
 	r.measure(&c)
 	if c.finished(attempt) {
 		r.finished(&c)
@@ -128,16 +133,15 @@ func (r *Runner) take(ev executor.Event) {
 	if c.entry.state == record.Succeeded {
 		r.retainSucceeded(c.name, c.entry)
 	}
+	r.notePrune(c.name, c.entry)
 }
 
 // forget gives room back that jobs take which were created before the given time
-// and never shown, and tells whether there were any; r.mu is held.
-func (r *Runner) forget(before time.Time) bool {
-	forgotten := r.view.forget(before)
-	for _, id := range forgotten {
+// and never shown; r.mu is held.
+func (r *Runner) forget(before time.Time) {
+	for _, id := range r.view.forget(before) {
 		r.settleOf(id)
 	}
-	return len(forgotten) > 0
 }
 
 // handOver takes names out of hand; r.mu is held.
@@ -146,6 +150,7 @@ func (r *Runner) handOver(names ...string) {
 		e := r.view.put(name)
 		r.settleOf(e.messageID)
 		r.retainAcked(e)
+		r.notePrune(name, e)
 		if e.retry && e.state.Finished() {
 			r.wantRetry(name) // it was asked for while the name was in hand
 		}

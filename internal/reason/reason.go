@@ -2,6 +2,8 @@
 // could not become one: metric labels, filters of `retry --reason`.
 package reason
 
+import "slices"
+
 // Reason is why a record is Failed or Invalid, or why an attempt ended.
 type Reason string
 
@@ -36,12 +38,22 @@ const (
 	Rejected          Reason = "Rejected"          // the engine refuses this message's job, though not the template: the detail says why
 )
 
-// All are all reasons, in the order in which they are shown.
-var All = []Reason{
-	NonZeroExit, Signal, DeadlineExceeded, StartError, Interrupted, Deleted,
-	OutOfMemory, ImagePull, Unschedulable, ConfigMissing, VolumeMissing, Disrupted, JobFailed,
-	NotJSON, FieldMissing, SchemaMismatch, UnusableValue, IdentityCollision, Rejected,
-}
+var (
+	// OfFailed are the reasons of records that are Failed.
+	OfFailed = []Reason{
+		NonZeroExit, Signal, DeadlineExceeded, StartError, Interrupted, Deleted,
+		OutOfMemory, ImagePull, Unschedulable, ConfigMissing, VolumeMissing, Disrupted, JobFailed,
+	}
+
+	// OfStuck are those of records that are Queued and can't start.
+	OfStuck = []Reason{ImagePull, Unschedulable, ConfigMissing, VolumeMissing}
+
+	// OfInvalid are those of records that are Invalid.
+	OfInvalid = []Reason{NotJSON, FieldMissing, SchemaMismatch, UnusableValue, IdentityCollision, Rejected}
+
+	// All are all reasons, in the order in which they are shown.
+	All = slices.Concat(OfFailed, OfInvalid)
+)
 
 // Cause is a reason with its words: what happened and, where there is one, what
 // to do next.

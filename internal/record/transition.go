@@ -40,7 +40,7 @@ func (r Record) requeued() Record {
 func (r Record) StartAttempt(at time.Time) Record {
 	r.Attempts = slices.Clone(r.Attempts)
 	r.Attempts[len(r.Attempts)-1].StartedAt = at
-	r.State = Running
+	r.State, r.Cause = Running, nil
 	r.StartedAt = at
 	return r
 }

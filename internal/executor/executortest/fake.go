@@ -38,6 +38,7 @@ type Fake struct {
 	before  func(executor.Job) error
 	after   func(executor.Job) error
 	failing map[string]error // by operation: "delete", "patch", "list"
+	lag     func() time.Duration
 }
 
 type fakeJob struct {
@@ -114,6 +115,26 @@ func (f *Fake) HoldDeletes(hold bool) {
 			f.remove(j)
 		}
 	}
+}
+
+// Stick says why an attempt that Hold kept can't start; a zero cause takes that
+// back. It panics when the job is not Queued.
+func (f *Fake) Stick(name string, cause reason.Cause) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	j := f.job(name, record.Queued)
+	rec := j.rec
+	if rec.Cause = nil; cause != (reason.Cause{}) {
+		rec.Cause = &cause
+	}
+	f.change(j, rec)
+}
+
+// Lag makes every watch tell each event so much later, in order; nil ends it.
+func (f *Fake) Lag(lag func() time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.lag = lag
 }
 
 // Start starts the attempt that Hold kept. It panics when there is none.
@@ -309,7 +330,19 @@ func (f *Fake) List(ctx context.Context, queueJob string) ([]record.Record, erro
 
 // Watch implements executor.Executor.
 func (f *Fake) Watch(ctx context.Context, queueJob string, ready func(), handle func(executor.Event)) error {
-	return f.feed.Watch(ctx, queueJob, ready, handle)
+	return f.feed.Watch(ctx, queueJob, ready, func(ev executor.Event) {
+		f.mu.Lock()
+		lag := f.lag
+		f.mu.Unlock()
+		if lag != nil {
+			select {
+			case <-time.After(lag()):
+			case <-ctx.Done():
+				return
+			}
+		}
+		handle(ev)
+	})
 }
 
 // Get implements executor.Getter.
