@@ -6,7 +6,7 @@
 // and the custom resource in a cluster.
 package v1alpha1
 
-//go:generate go tool -modfile=../../tools/controller-gen/go.mod controller-gen object paths=.
+//go:generate go tool -modfile=../../tools/controller-gen/go.mod controller-gen object crd paths=. output:crd:dir=../../deploy/kubernetes/crds
 
 // APIVersion is the apiVersion of every manifest of this package.
 const APIVersion = "queuemill.dev/v1alpha1"
