@@ -19,9 +19,9 @@ import (
 // +kubebuilder:printcolumn:name="Reason",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,description="why it is Ready, or not"
 // +kubebuilder:printcolumn:name="Queue",type=string,priority=1,JSONPath=`.spec.queue.sqs['url','name']`
 // +kubebuilder:printcolumn:name="Ack",type=string,priority=1,JSONPath=`.spec.ack`
-// +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 40",message="at most 40 characters leave room for the job's own name behind it",fieldPath=".metadata.name"
-// +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="a name is lower case letters, digits and '-', and begins and ends with a letter or digit",fieldPath=".metadata.name"
-// +kubebuilder:validation:XValidation:rule="!has(self.metadata.generateName)",message="a QueueJob needs a name of its own",fieldPath=".metadata.generateName"
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 40",message="at most 40 characters leave room for the job's own name behind it"
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="a name is lower case letters, digits and '-', and begins and ends with a letter or digit"
+// +kubebuilder:validation:XValidation:rule="!has(self.metadata.generateName)",message="a QueueJob needs a name of its own"
 
 // QueueJob turns each message of a queue into one job, as a CronJob turns each
 // tick into one.
