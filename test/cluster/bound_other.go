@@ -13,6 +13,3 @@ func startBound(cmd *exec.Cmd) error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	return cmd.Start()
 }
-
-// ownNamespaces: takeSeat has refused before.
-func ownNamespaces() *syscall.SysProcAttr { return nil }

@@ -49,9 +49,6 @@ type Cluster struct {
 	ca   *authority
 	port *port // the API server's, kept over its restarts
 
-	serviceRange, serviceIP string // of Services; the API server's own address
-	nodes                   *nodes // nil: none
-
 	reaper *reaper
 
 	mu    sync.Mutex
@@ -65,12 +62,7 @@ func Start(ctx context.Context, o Options) (_ *Cluster, err error) {
 	if o.Nodes < 0 || o.Nodes > 2 {
 		return nil, fmt.Errorf("start a cluster with %d nodes: 0, 1 or 2 are possible", o.Nodes)
 	}
-	if o.Nodes > 0 {
-		if err := nodesPossible(); err != nil {
-			return nil, err
-		}
-	}
-	c := &Cluster{o: o, log: o.Log, serviceRange: defaultServiceRange, serviceIP: defaultServiceIP}
+	c := &Cluster{o: o, log: o.Log}
 	if c.log == nil {
 		c.log = os.Stderr
 	}
@@ -90,11 +82,6 @@ func Start(ctx context.Context, o Options) (_ *Cluster, err error) {
 	}
 	if c.port, err = reservePort(); err != nil {
 		return nil, err
-	}
-	if o.Nodes > 0 {
-		if err = c.takeSeat(); err != nil {
-			return nil, err
-		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -139,7 +126,9 @@ func makeDir(dir string) (string, error) {
 // folder. A second call does nothing.
 func (c *Cluster) Stop() error {
 	var errs []error
-	errs = append(errs, c.stopNodes())
+	if c.o.Nodes > 0 {
+		errs = append(errs, c.stopNodes())
+	}
 	c.mu.Lock()
 	procs := c.procs
 	c.procs = nil

@@ -38,6 +38,9 @@ type Rig struct {
 	// Finish lets the running attempt write output and exit with code. It may
 	// return before the record says so.
 	Finish func(t *testing.T, name string, attempt, code int, output string)
+
+	// NoLogSize: the engine does not tell how much an attempt has written.
+	NoLogSize bool
 }
 
 // patience is how long the suite waits for what is to come.

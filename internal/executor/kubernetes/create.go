@@ -1,0 +1,161 @@
+package kubernetes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/queuemill/queuemill/internal/executor"
+	"github.com/queuemill/queuemill/internal/record"
+)
+
+// createTries is how often a Create looks again after somebody else took the
+// name it wanted.
+const createTries = 4
+
+// Create implements executor.Executor. A first attempt that nobody has seen is
+// one write, with a Secret three; everything else looks first.
+func (e *Executor) Create(ctx context.Context, job executor.Job) (record.Record, error) {
+	t := &template{}
+	if job.Invalid == nil {
+		var err error
+		if t, err = e.cluster.templates.of(job.Spec); err != nil {
+			return record.Record{}, fmt.Errorf("create job %s: %w: %w", job.Name, executor.ErrUnavailable, err)
+		}
+	}
+	look := job.Attempt > 1 || job.ReplaceInvalid
+	if known := e.cluster.known(e.namespace); known != nil {
+		if job.Invalid == nil && known.left(e.namespace, job.Name) {
+			return record.Record{}, fmt.Errorf("create job %s: a pod of a deleted Job still ends: %w", job.Name, executor.ErrTerminating)
+		}
+		look = look || known.slots(e.namespace, job.Name) > 0
+	}
+	for range createTries {
+		var found []*object
+		if look {
+			var err error
+			if found, err = e.look(ctx, job.Name, true); err != nil {
+				return record.Record{}, fmt.Errorf("create job %s: %w: %w", job.Name, executor.ErrUnavailable, err)
+			}
+		}
+		rec, err := e.createOn(ctx, t, job, found)
+		if !errors.Is(err, errTaken) {
+			return rec, err
+		}
+		look = true
+	}
+	return record.Record{}, fmt.Errorf("create job %s: %w: others take its names", job.Name, executor.ErrUnavailable)
+}
+
+// errTaken: there is a Job of the wanted name.
+var errTaken = errors.New("the name is taken")
+
+// createOn creates the attempt on what was found.
+func (e *Executor) createOn(ctx context.Context, t *template, job executor.Job, found []*object) (record.Record, error) {
+	var on *record.Record
+	p := place{slot: 1}
+	if len(found) > 0 {
+		for _, o := range found {
+			if o.deleting {
+				return record.Record{}, fmt.Errorf("create job %s: %w", job.Name, executor.ErrTerminating)
+			}
+		}
+		rec := e.assemble(found, e.knownPods(job.Name))
+		last := found[len(found)-1]
+		on, p = &rec, place{slot: last.slot + 1, recordUID: rec.UID, acked: rec.Acked}
+	}
+	if _, err := executor.NextRecord(on, job, "", time.Now()); err != nil {
+		var exists *executor.ExistsError
+		if errors.As(err, &exists) {
+			e.adoptSecret(ctx, found[len(found)-1])
+		}
+		return record.Record{}, err
+	}
+	if on != nil {
+		if job.Invalid != nil {
+			return e.renewInvalid(ctx, job, found)
+		}
+		if job.Message.Body == "" {
+			job.Message.Body, job.Message.Attributes = on.Message.Body, on.Message.Attributes
+		}
+		if job.Message.Receipt == "" {
+			job.Message.Receipt = on.Message.Receipt
+		}
+	}
+	made, err := e.makeJob(ctx, t, &job, p)
+	if err != nil {
+		return record.Record{}, err
+	}
+	return e.assemble(append(found, summaryOf(made)), e.knownPods(job.Name)).Summary(), nil
+}
+
+// makeJob creates the Job, and before it the Secret where the message needs one.
+func (e *Executor) makeJob(ctx context.Context, t *template, job *executor.Job, p place) (*batchv1.Job, error) {
+	parts, err := partsOf(e.namespace, e.owner, job)
+	if err != nil {
+		return nil, fmt.Errorf("create job %s: %w", job.Name, err)
+	}
+	rendered, err := render(e.namespace, t, job, p, parts)
+	if err != nil {
+		return nil, err
+	}
+	if size := rendered.Size(); size > maxJob && job.Invalid == nil {
+		return nil, fmt.Errorf("create job %s: %w", job.Name, tooLarge(size))
+	}
+	var secretUID types.UID
+	if parts.secret != nil {
+		if secretUID, err = e.makeSecret(ctx, parts.secret); err != nil {
+			return nil, fmt.Errorf("create job %s: %w", job.Name, err)
+		}
+	}
+	made, err := e.post(ctx, job, rendered)
+	switch {
+	case err == nil && parts.secret != nil:
+		e.ownSecret(ctx, parts.secret, summaryOf(made))
+	case err == nil:
+	case apierrors.IsAlreadyExists(err):
+		if secretUID != "" {
+			e.dropSecret(ctx, parts.secret.Name, secretUID, job.Name)
+		}
+		return nil, errTaken
+	default:
+		return nil, fmt.Errorf("create job %s: %w", job.Name, e.refusal(ctx, job, err))
+	}
+	return made, nil
+}
+
+// post creates a Job in its QueueJob's turn.
+func (e *Executor) post(ctx context.Context, job *executor.Job, rendered *batchv1.Job) (*batchv1.Job, error) {
+	key := e.namespace + "/" + job.QueueJob
+	if err := e.cluster.gate.enter(ctx, key); err != nil {
+		return nil, err
+	}
+	defer e.cluster.gate.leave(key)
+	began := time.Now()
+	made, err := e.cluster.client.BatchV1().Jobs(e.namespace).Create(ctx, rendered, metav1.CreateOptions{})
+	e.cluster.metrics.wrote(resourceJob, verbCreate, began, err)
+	return made, err
+}
+
+// renewInvalid gives the Invalid record that was found another cause and takes
+// the request to retry back.
+func (e *Executor) renewInvalid(ctx context.Context, job executor.Job, found []*object) (record.Record, error) {
+	last := found[len(found)-1]
+	changed, err := e.patchJob(ctx, last, annotate(map[string]any{
+		AnnotationReason: text(finding{Cause: *job.Invalid}), AnnotationRetry: nil,
+	}))
+	switch {
+	case apierrors.IsNotFound(err), apierrors.IsConflict(err):
+		return record.Record{}, errTaken // or gone: look again
+	case err != nil:
+		return record.Record{}, fmt.Errorf("renew the invalid record %s: %w: %w", job.Name, executor.ErrUnavailable, err)
+	}
+	found[len(found)-1] = summaryOf(changed)
+	return e.assemble(found, noPods).Summary(), nil
+}
