@@ -217,12 +217,19 @@ func (r *Runner) extend(leases []*lease) error {
 }
 
 // giveBackAll gives back at once what a stopped Runner still holds. What is
-// being deleted is not: its record says so at the next start.
+// being deleted is not: its record says so at the next start. With LeaveJobs the
+// messages of unfinished jobs are held once more for as long as it goes.
 func (r *Runner) giveBackAll(ctx context.Context) {
 	r.mu.Lock()
 	var extensions []queue.Extension
+	left := 0
 	for _, l := range r.leases {
-		if !l.lost && (!l.settling || l.returning) {
+		switch {
+		case l.lost, l.settling && !l.returning:
+		case r.leaveJobs && len(l.items) > 0 && !l.returning:
+			extensions = append(extensions, queue.Extension{Receipt: l.receipt, Visibility: l.visibility})
+			left++
+		default:
 			extensions = append(extensions, queue.Extension{Receipt: l.receipt})
 		}
 	}
@@ -237,5 +244,10 @@ func (r *Runner) giveBackAll(ctx context.Context) {
 			return
 		}
 	}
-	r.log.Info("gave messages back", keyCount, len(extensions))
+	if n := len(extensions) - left; n > 0 {
+		r.log.Info("gave messages back", keyCount, n)
+	}
+	if left > 0 {
+		r.log.Info("left the messages of unfinished jobs in flight", keyCount, left)
+	}
 }

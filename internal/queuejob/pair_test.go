@@ -288,6 +288,7 @@ func TestNothingIsCreatedForAMessageWhoseLeaseRanOut(t *testing.T) {
 		w.start()
 		defer w.stop()
 		w.send("a")
+		w.runner.Suspend(true)
 		w.pass(90 * time.Second)
 		// Another controller does it meanwhile, and its record is removed.
 		got, err := w.queue.Receive(t.Context(), queue.ReceiveOptions{Max: 1})

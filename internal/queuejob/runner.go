@@ -88,6 +88,7 @@ type Runner struct {
 	blocked     blocked
 	stuck       map[reason.Reason]*stuck
 	draining    bool
+	leaveJobs   bool
 	wasFull     bool
 	since       map[string]since // of conditions
 	duplicates  int64
@@ -132,7 +133,8 @@ var errDrained = errors.New("drained")
 //
 // The end of ctx is a hard stop: the messages in hand, and under OnSuccess those
 // of unfinished jobs, are given back at once, in at most stopGrace. Stop the
-// executor first, so that no job runs whose message somebody else receives.
+// executor first, so that no job runs whose message somebody else receives; or
+// LeaveJobs, where jobs outlive the Runner.
 func (r *Runner) Run(ctx context.Context) error {
 	work, giveUp := context.WithCancel(context.WithoutCancel(ctx))
 	defer giveUp()
@@ -182,6 +184,16 @@ func (r *Runner) StopReceiving() {
 	r.interruptReceive()
 	r.unlock()
 	r.wakeReceive.poke()
+}
+
+// LeaveJobs tells whether, at a hard stop, the messages of unfinished jobs stay
+// in flight instead of being given back: where jobs go on without the Runner and
+// another one takes their messages over from the stored receipts. Giving them
+// back would count as a receive each time. What has no record yet is given back.
+func (r *Runner) LeaveJobs(leave bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.leaveJobs = leave
 }
 
 // Suspend stops receiving, or lets it go on; jobs that run go on, and retries

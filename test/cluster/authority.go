@@ -35,8 +35,8 @@ type authority struct {
 }
 
 // newAuthority makes a certificate authority with the identities every cluster
-// needs; their files are in dir.
-func newAuthority(dir string) (*authority, error) {
+// needs; their files are in dir. The API server is known by serviceIP too.
+func newAuthority(dir, serviceIP string) (*authority, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("make a certificate authority: %w", err)

@@ -24,8 +24,17 @@ var launcher = sync.OnceValue(func() chan<- func() {
 // startBound starts cmd so that the kernel kills it when this process ends,
 // and out of reach of the terminal's signals.
 func startBound(cmd *exec.Cmd) error {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Setpgid, cmd.SysProcAttr.Pdeathsig = true, syscall.SIGKILL
 	err := make(chan error)
 	launcher() <- func() { err <- cmd.Start() }
 	return <-err
+}
+
+// ownNamespaces gives a process mounts and PIDs of its own: with the process
+// all of both go.
+func ownNamespaces() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID}
 }

@@ -49,6 +49,9 @@ type Cluster struct {
 	ca   *authority
 	port *port // the API server's, kept over its restarts
 
+	serviceRange, serviceIP string // of Services; the API server's own address
+	nodes                   *nodes // nil: none
+
 	reaper *reaper
 
 	mu    sync.Mutex
@@ -62,7 +65,12 @@ func Start(ctx context.Context, o Options) (_ *Cluster, err error) {
 	if o.Nodes < 0 || o.Nodes > 2 {
 		return nil, fmt.Errorf("start a cluster with %d nodes: 0, 1 or 2 are possible", o.Nodes)
 	}
-	c := &Cluster{o: o, log: o.Log}
+	if o.Nodes > 0 {
+		if err := nodesPossible(); err != nil {
+			return nil, err
+		}
+	}
+	c := &Cluster{o: o, log: o.Log, serviceRange: defaultServiceRange, serviceIP: defaultServiceIP}
 	if c.log == nil {
 		c.log = os.Stderr
 	}
@@ -82,6 +90,11 @@ func Start(ctx context.Context, o Options) (_ *Cluster, err error) {
 	}
 	if c.port, err = reservePort(); err != nil {
 		return nil, err
+	}
+	if o.Nodes > 0 {
+		if err = c.takeSeat(); err != nil {
+			return nil, err
+		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -126,9 +139,7 @@ func makeDir(dir string) (string, error) {
 // folder. A second call does nothing.
 func (c *Cluster) Stop() error {
 	var errs []error
-	if c.o.Nodes > 0 {
-		errs = append(errs, c.stopNodes())
-	}
+	errs = append(errs, c.stopNodes())
 	c.mu.Lock()
 	procs := c.procs
 	c.procs = nil

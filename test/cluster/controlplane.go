@@ -10,10 +10,10 @@ import (
 )
 
 const (
-	// serviceRange is where Services get their addresses; the API server's own
-	// is its first.
-	serviceRange = "10.0.0.0/24"
-	serviceIP    = "10.0.0.1"
+	// defaultServiceRange is where Services get their addresses, which nobody
+	// serves without nodes; the API server's own is its first.
+	defaultServiceRange = "10.0.0.0/24"
+	defaultServiceIP    = "10.0.0.1"
 
 	issuer = "https://kubernetes.default.svc.cluster.local"
 )
@@ -31,7 +31,7 @@ rules:
 // when the other is ready, and the scheduler where there are nodes.
 func (c *Cluster) startControlPlane(ctx context.Context) error {
 	var err error
-	if c.ca, err = newAuthority(c.path("pki")); err != nil {
+	if c.ca, err = newAuthority(c.path("pki"), c.serviceIP); err != nil {
 		return err
 	}
 	if err := c.writeKubeconfig(c.Kubeconfig(), c.ca.admin); err != nil {
@@ -94,7 +94,7 @@ func (c *Cluster) startAPIServer(ctx context.Context) error {
 		"--authorization-mode", "Node,RBAC", "--enable-admission-plugins", "NodeRestriction",
 		"--service-account-issuer", issuer,
 		"--service-account-key-file", c.ca.accounts.key, "--service-account-signing-key-file", c.ca.accounts.key,
-		"--service-cluster-ip-range", serviceRange,
+		"--service-cluster-ip-range", c.serviceRange,
 		"--allow-privileged", "--profiling=false",
 	}
 	args = append(args, c.kubeletClientArgs()...)
@@ -122,7 +122,7 @@ func (c *Cluster) kubeletClientArgs() []string {
 	if c.o.Nodes == 0 {
 		return nil
 	}
-	return []string{"--kubelet-client-certificate", c.ca.admin.cert, "--kubelet-client-key", c.ca.admin.key}
+	return []string{"--kubelet-preferred-address-types", "InternalIP", "--kubelet-client-certificate", c.ca.admin.cert, "--kubelet-client-key", c.ca.admin.key}
 }
 
 func (c *Cluster) startControllerManager() error {

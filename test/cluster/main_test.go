@@ -5,12 +5,16 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strconv"
 	"testing"
 )
 
 // ownerVariable makes this test binary a process that starts a cluster in that
-// folder and waits, to be killed.
-const ownerVariable = "CLUSTER_TEST_OWNER"
+// folder, with so many nodes, and waits, to be killed.
+const (
+	ownerVariable      = "CLUSTER_TEST_OWNER"
+	ownerNodesVariable = "CLUSTER_TEST_OWNER_NODES"
+)
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(ownerVariable); dir != "" {
@@ -21,7 +25,8 @@ func TestMain(m *testing.M) {
 
 // own never returns.
 func own(dir string) {
-	c, err := Start(context.Background(), Options{Dir: dir})
+	nodes, _ := strconv.Atoi(os.Getenv(ownerNodesVariable)) // unset: 0
+	c, err := Start(context.Background(), Options{Dir: dir, Nodes: nodes})
 	if err != nil {
 		fmt.Println(err)
 		os.Exit(1)
