@@ -14,6 +14,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/queuemill/queuemill/internal/clusterapi"
 )
 
 // Env is the process around the command line.
@@ -22,6 +24,9 @@ type Env struct {
 	Stdout, Stderr io.Writer
 	Signals        <-chan os.Signal // SIGINT and SIGTERM
 	Version        string
+
+	// Name is what the program was called as (os.Args[0]); see plugin.
+	Name string
 }
 
 // Exit codes.
@@ -39,9 +44,12 @@ const (
 type program struct {
 	env    Env
 	server serverFlags
-	format outputFlags
-	cancel context.CancelFunc
-	caught atomic.Int32 // the signal that ended the run, 0: none
+	// cluster are the flags that choose one; plugin tells that kubectl called.
+	cluster clusterapi.Flags
+	plugin  bool
+	format  outputFlags
+	cancel  context.CancelFunc
+	caught  atomic.Int32 // the signal that ended the run, 0: none
 }
 
 // Main runs the command line and returns the exit code.
@@ -49,6 +57,7 @@ func Main(args []string, env Env) int {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	p := &program{env: env, cancel: cancel}
+	p.plugin, args = calledAs(env.Name, args)
 	root := p.root()
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
@@ -66,7 +75,8 @@ func (p *program) root() *cobra.Command {
 through, and keeps what failed where you can see it, fix it and run it again.
 
 Start everything on this machine with queuemill up -f FILE, then use the other
-verbs beside it. They speak to the controller at --server.`,
+verbs beside it. They speak to the controller at --server, or to the cluster that
+--kubeconfig, --context, --namespace or --all-namespaces chooses.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		PersistentPreRun: func(cmd *cobra.Command, _ []string) {
@@ -75,6 +85,10 @@ verbs beside it. They speak to the controller at --server.`,
 			}
 		},
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+	}
+	if p.plugin {
+		root.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: pluginName}
+		root.Long = pluginLong
 	}
 	cobra.EnableCommandSorting = false // help shows them in the order below
 	root.SetOut(p.env.Stdout)
@@ -100,10 +114,13 @@ verbs beside it. They speak to the controller at --server.`,
 			root.AddCommand(v)
 		}
 	}
-	add("run", p.upCommand(), p.statusCommand(), p.suspendCommand(), p.resumeCommand(), p.validateCommand())
+	up := p.upCommand()
+	up.Hidden = p.plugin // it needs no cluster
+	root.SetHelpCommandGroupID("other")
+	add("run", up, p.statusCommand(), p.suspendCommand(), p.resumeCommand(), p.validateCommand())
 	add("jobs", p.jobsCommand(), p.describeCommand(), p.logsCommand(), p.retryCommand(), p.pruneCommand(), p.deleteCommand())
 	add("queues", p.sendCommand(), p.peekCommand(), p.redriveCommand(), p.purgeCommand())
-	add("other", p.versionCommand(), p.completionCommand())
+	add("other", p.doctorCommand(), p.versionCommand(), p.completionCommand())
 	return root
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/queuemill/queuemill/internal/clusterapi"
 	"github.com/queuemill/queuemill/internal/httpapi"
 	"github.com/queuemill/queuemill/internal/httpapi/client"
 )
@@ -38,8 +39,20 @@ completed from the running controller.`,
 	}
 }
 
-// completionTimeout: a person is waiting for the shell.
-const completionTimeout = 500 * time.Millisecond
+// A person is waiting for the shell; a cluster may be far away.
+const (
+	completionTimeout        = 500 * time.Millisecond
+	clusterCompletionTimeout = 3 * time.Second
+)
+
+// completionContext ends when the person has waited long enough.
+func (p *program) completionContext(cmd *cobra.Command) (context.Context, context.CancelFunc) {
+	wait := completionTimeout
+	if p.onCluster() {
+		wait = clusterCompletionTimeout
+	}
+	return context.WithTimeout(context.WithoutCancel(contextOf(cmd)), wait)
+}
 
 type completer = func(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective)
 
@@ -50,7 +63,7 @@ func (p *program) complete(most int, list func(ctx context.Context, c *client.Cl
 		if most >= 0 && len(args) >= most {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(contextOf(cmd)), completionTimeout)
+		ctx, cancel := p.completionContext(cmd)
 		defer cancel()
 		c, err := p.connect()
 		if err != nil {
@@ -108,6 +121,27 @@ func (p *program) completeQueue() completer {
 		}
 		return names, err
 	})
+}
+
+// completeContexts offers those of the kubeconfig.
+func completeContexts(f *clusterapi.Flags) completer {
+	return func(_ *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+		return clusterapi.Contexts(*f), cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// completeNamespaces offers those of the cluster, where the caller may list
+// them.
+func (p *program) completeNamespaces() completer {
+	return func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+		ctx, cancel := p.completionContext(cmd)
+		defer cancel()
+		backend, err := p.openCluster()
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return backend.Namespaces(ctx), cobra.ShellCompDirectiveNoFileComp
+	}
 }
 
 // fixed completes the last of a comma-separated list of names.

@@ -2,7 +2,9 @@ package cli
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"strings"
 
@@ -20,12 +22,24 @@ type serverFlags struct {
 	tokenFile string
 }
 
+// addServerFlags adds the flags that say whom a verb speaks to: a controller, or
+// the API of a cluster.
 func (p *program) addServerFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&p.server.url, "server", "", "the controller's `URL` (default $QUEUEMILL_SERVER or "+defaultServer+")")
 	cmd.Flags().StringVar(&p.server.tokenFile, "token-file", "", "`FILE` with the controller's token (default: the token in $QUEUEMILL_TOKEN)")
+	p.addClusterFlags(cmd)
 }
 
+// connect chooses the controller at --server, or with a cluster flag, or called
+// as kubectl's plugin, the cluster.
 func (p *program) connect() (*client.Client, error) {
+	if p.onCluster() {
+		backend, err := p.openCluster()
+		if err != nil {
+			return nil, err
+		}
+		return client.InProcess("the cluster at "+backend.Access().Config.Host, httpapi.New(backend.API(), httpapi.Options{})), nil
+	}
 	token, err := readToken(p.server.tokenFile)
 	if err != nil {
 		return nil, err
@@ -64,14 +78,16 @@ func readToken(file string) (string, error) {
 
 // findJob finds the one job whose name is, or begins with, prefix.
 func findJob(cmd *cobra.Command, c *client.Client, prefix string) (string, error) {
+	whole, err := c.Job(cmd.Context(), prefix, false)
+	if err == nil {
+		return whole.Name, nil // one look is cheaper than a list, in a cluster
+	}
+	if problem := (*httpapi.Problem)(nil); !errors.As(err, &problem) || problem.Status != http.StatusNotFound {
+		return "", err
+	}
 	page, err := c.Jobs(cmd.Context(), httpapi.JobFilter{Prefix: prefix}, 5000, "")
 	if err != nil {
 		return "", err
-	}
-	for _, j := range page.Jobs {
-		if j.Name == prefix {
-			return j.Name, nil
-		}
 	}
 	switch len(page.Jobs) {
 	case 0:

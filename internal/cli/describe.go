@@ -116,6 +116,9 @@ func (d *description) block(title, text string) {
 func describeJob(j *httpapi.Job, confidential bool, tail string) string {
 	var d description
 	d.line("Job", "%s", j.Name)
+	if j.Namespace != "" {
+		d.line("Namespace", "%s", j.Namespace)
+	}
 	d.line("QueueJob", "%s", j.QueueJob)
 	d.line("State", "%s", stateText(j))
 	if j.Cause != nil {
@@ -133,17 +136,24 @@ func describeJob(j *httpapi.Job, confidential bool, tail string) string {
 		d.line("Group", "%s", j.Message.GroupID)
 	}
 	d.line("Idempotency", "%s", j.IdempotencyKey)
+	if j.TemplateHash != "" {
+		d.line("Template", "%s", j.TemplateHash)
+	}
 	if len(j.Attempts) > 0 {
 		fmt.Fprintf(&d, "\nAttempts:\n")
 		_ = attemptsTable(j).print(indented{&d}, tableStyle{})
+		describeEvents(&d, j)
 	}
 	if j.Confidential && !confidential {
 		fmt.Fprintf(&d, "\nThe message and the output are confidential; --confidential shows them.\n")
 	} else {
 		describeMessage(&d, j)
 	}
-	if tail != "" {
+	switch gathered := gatheredTail(j); {
+	case tail != "":
 		d.block(fmt.Sprintf("Output (its last lines; all of it: queuemill logs %s)", j.Name), tail)
+	case gathered != "" && (!j.Confidential || confidential):
+		d.block("Output (its last lines, kept when it failed; its pod is gone)", gathered)
 	}
 	if j.State == record.Failed || j.State == record.Invalid {
 		fmt.Fprintf(&d, "\nRun it again: queuemill retry %s\n", j.Name)
@@ -151,9 +161,32 @@ func describeJob(j *httpapi.Job, confidential bool, tail string) string {
 	return d.String()
 }
 
+// describeEvents tells what the engine said of the latest attempt that has
+// something said of it.
+func describeEvents(d *description, j *httpapi.Job) {
+	for _, a := range slices.Backward(j.Attempts) {
+		if len(a.Events) > 0 {
+			d.block(fmt.Sprintf("Events of attempt %d", a.Number), strings.Join(a.Events, "\n"))
+			return
+		}
+	}
+}
+
+// gatheredTail is what was kept of the latest attempt's output.
+func gatheredTail(j *httpapi.Job) string {
+	if len(j.Attempts) == 0 {
+		return ""
+	}
+	return strings.TrimRight(j.Attempts[len(j.Attempts)-1].LogTail, "\n")
+}
+
 func describeMessage(d *description, j *httpapi.Job) {
 	body := j.Message.Body
 	title := "Body"
+	if body == "" && j.Message.Size > 0 {
+		fmt.Fprintf(d, "\nThe body is in a Secret that you may not read.\n")
+		return
+	}
 	if len(body) > describedBody {
 		body = strings.ToValidUTF8(body[:describedBody], "")
 		title = fmt.Sprintf("Body (its first %s of %s; all of it: -o json)", size(describedBody), size(int64(j.Message.Size)))
@@ -181,7 +214,12 @@ func stateText(j *httpapi.Job) string {
 }
 
 func attemptsTable(j *httpapi.Job) *table {
-	t := newTable("", "NUMBER", "STARTED", "DURATION", "EXIT", "REASON", "PEAK MEMORY", "OUTPUT", "DETAIL")
+	pods := slices.ContainsFunc(j.Attempts, func(a record.Attempt) bool { return a.Job != "" })
+	header := []string{"NUMBER", "STARTED", "DURATION", "EXIT", "REASON", "PEAK MEMORY", "OUTPUT", "DETAIL"}
+	if pods {
+		header = []string{"NUMBER", "STARTED", "DURATION", "EXIT", "REASON", "POD", "DETAIL"}
+	}
+	t := newTable("", header...)
 	for i := range j.Attempts {
 		a := &j.Attempts[i]
 		why, detail, ran, peak := "", "", "-", "-"
@@ -198,7 +236,13 @@ func attemptsTable(j *httpapi.Job) *table {
 		if a.PeakMemory > 0 {
 			peak = size(a.PeakMemory)
 		}
-		t.add(fmt.Sprint(a.Number), moment(a.StartedAt), ran, orDash(exitText(a)), orDash(why), peak, size(a.LogSize), orDash(detail))
+		row := []string{fmt.Sprint(a.Number), moment(a.StartedAt), ran, orDash(exitText(a)), orDash(why)}
+		if pods {
+			row = append(row, orDash(a.Pod), orDash(detail))
+		} else {
+			row = append(row, peak, size(a.LogSize), orDash(detail))
+		}
+		t.add(row...)
 	}
 	return t
 }

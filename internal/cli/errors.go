@@ -73,16 +73,19 @@ func (p *program) report(err error) int {
 	case errors.As(err, &unreachable):
 		msg = unreachable.Error()
 		hint = "start it with: queuemill up -f FILE; or name another with --server or QUEUEMILL_SERVER"
+		if p.onCluster() {
+			hint = "queuemill doctor looks for the cause"
+		}
 	case errors.As(err, &h):
 		hint = h.Hint()
 	case errors.As(err, &inUse), errors.As(err, &newer), errors.As(err, &dir):
 		msg, hint, _ = strings.Cut(msg, "; ") // they end with what to do
 	}
 	if msg != "" {
-		_, _ = fmt.Fprintf(p.env.Stderr, "queuemill: %s\n", sanitize(msg, keepNewlines))
+		_, _ = fmt.Fprintf(p.env.Stderr, "queuemill: %s\n", sanitize(p.asCalled(msg), keepNewlines))
 	}
 	if hint != "" {
-		_, _ = fmt.Fprintf(p.env.Stderr, "hint: %s\n", sanitize(hint, keepNewlines))
+		_, _ = fmt.Fprintf(p.env.Stderr, "hint: %s\n", sanitize(p.asCalled(hint), keepNewlines))
 	}
 	return code
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -123,7 +124,7 @@ the list ends when queues are empty and every job is finished; the exit code is
 				p.say("no jobs")
 				return nil
 			}
-			return p.print(jobsResult(jobs))
+			return p.print(p.jobsResult(jobs))
 		},
 	}
 	p.addFilterFlags(cmd, &filters)
@@ -170,8 +171,11 @@ func allJobs(ctx context.Context, c *client.Client, f httpapi.JobFilter, limit i
 	jobs := []httpapi.Job{}
 	for cursor := ""; ; {
 		pageSize := 1000
-		if limit > 0 {
-			pageSize = min(pageSize, limit-len(jobs))
+		if c.Local() {
+			pageSize = 0 // all: in a cluster a page costs as much as the whole list
+		}
+		if limit > 0 && (pageSize == 0 || pageSize > limit-len(jobs)) {
+			pageSize = limit - len(jobs)
 		}
 		page, err := c.Jobs(ctx, f, pageSize, cursor)
 		if err != nil {
@@ -184,30 +188,33 @@ func allJobs(ctx context.Context, c *client.Client, f httpapi.JobFilter, limit i
 	}
 }
 
-func jobsResult(jobs []httpapi.Job) result {
+func (p *program) jobsResult(jobs []httpapi.Job) result {
 	r := result{document: httpapi.JobList{Jobs: jobs}, items: anys(jobs)}
 	for _, j := range jobs {
 		r.names = append(r.names, j.Name)
 	}
 	r.table = func(wide bool) *table {
-		t := jobsTable(wide)
+		t := p.jobsTable(wide)
 		for i := range jobs {
-			t.add(jobRow(&jobs[i], wide)...)
+			t.add(p.jobRow(&jobs[i], wide)...)
 		}
 		return t
 	}
 	return r
 }
 
-func jobsTable(wide bool) *table {
+func (p *program) jobsTable(wide bool) *table {
 	header := []string{"NAME", "STATE", "REASON", "EXIT", "ATTEMPT", "DURATION", "AGE"}
 	if wide {
 		header = append(header, "MESSAGE", "DETAIL")
 	}
+	if p.cluster.AllNamespaces {
+		header = slices.Insert(header, 0, "NAMESPACE")
+	}
 	return newTable("DETAIL", header...)
 }
 
-func jobRow(j *httpapi.Job, wide bool) []string {
+func (p *program) jobRow(j *httpapi.Job, wide bool) []string {
 	why, detail, exit := "", "", ""
 	if j.Cause != nil {
 		why, detail = string(j.Cause.Reason), j.Cause.Detail
@@ -219,6 +226,9 @@ func jobRow(j *httpapi.Job, wide bool) []string {
 	row := []string{j.Name, state, orDash(why), orDash(exit), strconv.Itoa(j.LastAttempt()), duration(j), since(j.CreatedAt)}
 	if wide {
 		row = append(row, j.Message.ID, orDash(detail))
+	}
+	if p.cluster.AllNamespaces {
+		row = slices.Insert(row, 0, j.Namespace)
 	}
 	return row
 }

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -46,7 +49,7 @@ elsewhere the output is written byte by byte.`,
 			}
 			logs, err := c.Logs(cmd.Context(), name, attempt, follow)
 			if err != nil {
-				return err
+				return p.keptLogs(cmd.Context(), c, name, attempt, err)
 			}
 			defer logs.Close()
 			return p.copyLogs(c.Server(), logs)
@@ -56,6 +59,29 @@ elsewhere the output is written byte by byte.`,
 	cmd.Flags().IntVar(&attempt, "attempt", 0, "attempt `N`, from 1 (default: the latest)")
 	p.addServerFlags(cmd)
 	return cmd
+}
+
+// keptLogs writes what was kept of an attempt's output in a cluster, where the
+// output itself went with the pod; without that, err stands.
+func (p *program) keptLogs(ctx context.Context, c *client.Client, name string, attempt int, err error) error {
+	if problem := (*httpapi.Problem)(nil); !errors.As(err, &problem) || problem.Status != http.StatusNotFound {
+		return err
+	}
+	j, getErr := c.Job(ctx, name, false)
+	if getErr != nil {
+		return err
+	}
+	for _, a := range slices.Backward(j.Attempts) {
+		if attempt != 0 && a.Number != attempt {
+			continue
+		}
+		if a.LogTail == "" {
+			break
+		}
+		p.say("note: the pod of attempt %d is gone; these are its last lines, kept when it failed", a.Number)
+		return p.copyLogs(c.Server(), strings.NewReader(strings.TrimRight(a.LogTail, "\n")+"\n"))
+	}
+	return err
 }
 
 func (p *program) copyLogs(server string, logs io.Reader) error {

@@ -155,5 +155,5 @@ func (p *program) lines(names []string) func() error {
 
 // say tells a person something beside the result.
 func (p *program) say(format string, args ...any) {
-	_, _ = fmt.Fprintf(p.env.Stderr, "%s\n", sanitize(fmt.Sprintf(format, args...), keepNewlines))
+	_, _ = fmt.Fprintf(p.env.Stderr, "%s\n", sanitize(p.asCalled(fmt.Sprintf(format, args...)), keepNewlines))
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -68,9 +69,11 @@ func (p *program) printStatus(s httpapi.Status, wide bool) error {
 		p.say("the controller is stopping: it receives nothing and lets jobs finish")
 	}
 	if len(s.QueueJobs) > 0 {
-		if err := queueJobsTable(s.QueueJobs, wide).print(w, style); err != nil {
+		if err := p.queueJobsTable(s.QueueJobs, wide).print(w, style); err != nil {
 			return err
 		}
+	} else if p.onCluster() {
+		p.say("no QueueJobs here: kubectl apply -f FILE makes one; -A looks into all namespaces")
 	} else {
 		p.say("no QueueJobs: start the controller with queuemill up -f FILE")
 	}
@@ -83,10 +86,13 @@ func (p *program) printStatus(s httpapi.Status, wide bool) error {
 	return queuesTable(s.Queues, wide).print(w, style)
 }
 
-func queueJobsTable(all []httpapi.QueueJob, wide bool) *table {
+func (p *program) queueJobsTable(all []httpapi.QueueJob, wide bool) *table {
 	header := []string{"QUEUEJOB", "QUEUE", "QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "INVALID", "LAST MESSAGE", "STATUS"}
 	if wide {
 		header = append(header, "MAX ACTIVE", "ACK", "DUPLICATES", "FILE")
+	}
+	if p.cluster.AllNamespaces {
+		header = slices.Insert(header, 0, "NAMESPACE")
 	}
 	t := newTable("STATUS", header...)
 	for _, qj := range all {
@@ -97,6 +103,9 @@ func queueJobsTable(all []httpapi.QueueJob, wide bool) *table {
 		}
 		if wide {
 			row = append(row, strconv.Itoa(qj.MaxActive), qj.Ack, strconv.FormatInt(qj.Duplicates, 10), orDash(qj.File))
+		}
+		if p.cluster.AllNamespaces {
+			row = slices.Insert(row, 0, qj.Namespace)
 		}
 		t.add(row...)
 	}
@@ -112,13 +121,18 @@ func conditionText(qj *httpapi.QueueJob) string {
 		wrong = append(wrong, "Suspended")
 	}
 	for _, c := range qj.Conditions {
+		goodWhenTrue := c.Type == "SourceHealthy" || c.Type == "TemplateValid"
 		switch {
+		case c.Unknown:
+			wrong = append(wrong, withMessage(c.Type+" unknown", c.Message))
+		case c.Type == "Ready" && c.Reason == "NotSeen":
+			wrong = append(wrong, c.Message)
 		case c.Type == "Ready" && !c.Status:
 			notReady = withMessage(cmp.Or(c.Reason, "not Ready"), c.Message)
 		case c.Type == "Ready", c.Type == "Suspended":
-		case c.Type == "SourceHealthy" && !c.Status:
-			wrong = append(wrong, withMessage("not SourceHealthy", c.Message))
-		case c.Type != "SourceHealthy" && c.Status:
+		case goodWhenTrue && !c.Status:
+			wrong = append(wrong, withMessage("not "+c.Type, c.Message))
+		case !goodWhenTrue && c.Status:
 			wrong = append(wrong, withMessage(c.Type, c.Message))
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/queuemill/queuemill/internal/httpapi"
 	"github.com/queuemill/queuemill/internal/httpapi/client"
@@ -35,7 +36,7 @@ func (p *program) watchJobs(ctx context.Context, c *client.Client, f httpapi.Job
 		return failuref("is it being stopped?", "%s ended the watch", c.Server())
 	}
 	if !lines {
-		if err := p.print(jobsResult(w.list())); err != nil {
+		if err := p.print(p.jobsResult(w.list())); err != nil {
 			return err
 		}
 	}
@@ -97,6 +98,19 @@ func nameWidth(jobs []httpapi.Job) int {
 	return width
 }
 
+// jobWidths are those of a table that grows.
+func (p *program) jobWidths(jobs []httpapi.Job) []int {
+	widths := []int{nameWidth(jobs), 9, 14, 4, 7, 8, 4, 36, 0}
+	if p.cluster.AllNamespaces {
+		width := 9
+		for _, j := range jobs {
+			width = max(width, len(j.Namespace))
+		}
+		widths = slices.Insert(widths, 0, width)
+	}
+	return widths
+}
+
 // flush prints what is held back.
 func (w *jobWatch) flush() error {
 	if !w.lines {
@@ -115,13 +129,13 @@ func (w *jobWatch) flush() error {
 			_, err = fmt.Fprintln(p.env.Stdout, j.Name)
 		default:
 			if w.columns == nil {
-				w.columns = newColumns(jobsTable(wide), []int{nameWidth(w.first), 9, 14, 4, 7, 8, 4, 36, 0})
+				w.columns = newColumns(p.jobsTable(wide), p.jobWidths(w.first))
 				if !p.format.noHeaders {
 					err = w.columns.write(p.env.Stdout, w.columns.table.header, false)
 				}
 			}
 			if err == nil {
-				err = w.columns.write(p.env.Stdout, jobRow(j, wide), colours(p.env.Stdout))
+				err = w.columns.write(p.env.Stdout, p.jobRow(j, wide), colours(p.env.Stdout))
 			}
 		}
 		if err != nil {

@@ -60,10 +60,17 @@ func (s *Server) find(ctx context.Context, f JobFilter) ([]Job, error) {
 	return found, nil
 }
 
-// listed is a record as lists and events show it: without body and attributes,
-// and without what a confidential body may have left in a cause's words.
+// listed is a record as lists and events show it: without body, attributes and
+// what was gathered of its attempts' output and events, and without what a
+// confidential body may have left in a cause's words.
 func listed(j Job) Job {
 	j.Message.Body, j.Message.Attributes = "", nil
+	if slices.ContainsFunc(j.Attempts, func(a record.Attempt) bool { return a.LogTail != "" || a.Events != nil }) {
+		j.Attempts = slices.Clone(j.Attempts)
+		for i := range j.Attempts {
+			j.Attempts[i].LogTail, j.Attempts[i].Events = "", nil
+		}
+	}
 	return redacted(j)
 }
 
@@ -76,7 +83,8 @@ func redacted(j Job) Job {
 	j.Cause = withoutDetail(j.Cause)
 	j.Attempts = slices.Clone(j.Attempts)
 	for i := range j.Attempts {
-		j.Attempts[i].Cause = withoutDetail(j.Attempts[i].Cause)
+		a := &j.Attempts[i]
+		a.Cause, a.LogTail, a.Events = withoutDetail(a.Cause), "", nil
 	}
 	return j
 }

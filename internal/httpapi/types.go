@@ -26,6 +26,7 @@ type Counts struct {
 type Condition struct {
 	Type    string `json:"type"`
 	Status  bool   `json:"status"`
+	Unknown bool   `json:"unknown,omitempty"` // Status can't be told now
 	Reason  string `json:"reason,omitempty"`
 	Message string `json:"message,omitempty"`
 }
@@ -33,7 +34,8 @@ type Condition struct {
 // QueueJob is a QueueJob with what it does at the moment.
 type QueueJob struct {
 	Name       string      `json:"name"`
-	Queue      string      `json:"queue"` // name or URL, as in the manifest
+	Namespace  string      `json:"namespace,omitempty"` // of a cluster
+	Queue      string      `json:"queue"`               // name or URL, as in the manifest
 	Executor   string      `json:"executor"`
 	Ack        string      `json:"ack"`
 	MaxActive  int         `json:"maxActive"`

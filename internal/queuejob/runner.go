@@ -91,7 +91,6 @@ type Runner struct {
 	leaveJobs   bool
 	wasFull     bool
 	since       map[string]since // of conditions
-	depth       sampler
 	duplicates  int64
 	lastMessage time.Time
 }
@@ -148,7 +147,6 @@ func (r *Runner) Run(ctx context.Context) error {
 	g.Go(func() error { return r.watch(ctx) })
 	g.Go(func() error { return r.lease(ctx) })
 	g.Go(func() error { return r.retain(ctx) })
-	g.Go(func() error { return r.sample(ctx) })
 	g.Go(func() error { return r.receive(ctx) })
 
 	stop := context.AfterFunc(ctx, func() {

@@ -20,6 +20,7 @@ import (
 // Client calls one controller. It may be used by many goroutines.
 type Client struct {
 	base  *url.URL
+	name  string // of the server for people; empty: its URL
 	token string
 	http  *http.Client
 }
@@ -51,8 +52,16 @@ func New(server, token string) (*Client, error) {
 	return &Client{base: base, token: token, http: &http.Client{Transport: transport}}, nil
 }
 
-// Server is the URL this client calls.
-func (c *Client) Server() string { return c.base.String() }
+// Server is the URL this client calls, or the name of what it speaks to.
+func (c *Client) Server() string {
+	if c.name != "" {
+		return c.name
+	}
+	return c.base.String()
+}
+
+// Local tells whether the API is served in this very process.
+func (c *Client) Local() bool { return c.name != "" }
 
 // Status is everything at a glance.
 func (c *Client) Status(ctx context.Context) (httpapi.Status, error) {
@@ -197,10 +206,10 @@ func (c *Client) Send(ctx context.Context, queue string, messages []httpapi.Outg
 	defer res.Body.Close()
 	var answer httpapi.SendResults
 	if err := json.NewDecoder(res.Body).Decode(&answer); err != nil {
-		return nil, fmt.Errorf("read the answer of %s: %w", c.base, err)
+		return nil, fmt.Errorf("read the answer of %s: %w", c.Server(), err)
 	}
 	if len(answer.Results) != len(messages) {
-		return nil, fmt.Errorf("%s answered %d results to %d messages", c.base, len(answer.Results), len(messages))
+		return nil, fmt.Errorf("%s answered %d results to %d messages", c.Server(), len(answer.Results), len(messages))
 	}
 	return answer.Results, nil
 }
@@ -240,7 +249,7 @@ func (c *Client) call(ctx context.Context, method, path string, q url.Values, in
 		return nil
 	}
 	if err := json.NewDecoder(res.Body).Decode(out); err != nil {
-		return fmt.Errorf("read the answer of %s: %w", c.base, err)
+		return fmt.Errorf("read the answer of %s: %w", c.Server(), err)
 	}
 	return nil
 }
@@ -260,7 +269,7 @@ func (c *Client) do(ctx context.Context, method, path string, q url.Values, cont
 	}
 	req, err := http.NewRequestWithContext(ctx, method, target, body)
 	if err != nil {
-		return nil, fmt.Errorf("make a request to %s: %w", c.base, err)
+		return nil, fmt.Errorf("make a request to %s: %w", c.Server(), err)
 	}
 	if contentType != "" {
 		req.Header.Set("Content-Type", contentType)

@@ -38,10 +38,6 @@ type Options struct {
 	// Endpoint is where queues are looked up by name, for servers that are not
 	// AWS's; empty is the region's own. A queue's URL knows its endpoint itself.
 	Endpoint string
-
-	// Namespace and Name are the QueueJob's that the queue is opened for. A role
-	// that is assumed carries them as session tags and in its session's name.
-	Namespace, Name string
 }
 
 // Queue is one queue. Safe for concurrent use.
@@ -60,8 +56,6 @@ var (
 	_ queue.Peeker           = (*Queue)(nil)
 	_ queue.Redriver         = (*Queue)(nil)
 	_ queue.SettingsReporter = (*Queue)(nil)
-
-	_ queue.DeadLetterReporter = (*Queue)(nil)
 )
 
 // Open returns the queue that source names. A name is looked up, which is a
@@ -75,7 +69,7 @@ func Open(ctx context.Context, source v1alpha1.SQSSource, o Options) (*Queue, er
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := configure(ctx, place, source.RoleARN, o)
+	cfg, err := configure(ctx, place, source.RoleARN)
 	if err != nil {
 		return nil, fmt.Errorf("open queue %s: %w", place.label(), err)
 	}
