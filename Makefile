@@ -8,13 +8,14 @@ LDFLAGS   := -s -w -X main.version=$(VERSION)
 LINT      := $(GO) tool -modfile=tools/go.mod golangci-lint
 TESTFLAGS ?= -timeout 25m
 PKGS      ?= ./...
+NODES     ?= 0
 
 # A clone owned by somebody else, or no git at all, must not break a build; the
 # version is stamped by LDFLAGS instead.
 export GOFLAGS := -buildvcs=false $(filter-out -buildvcs=%,$(GOFLAGS))
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo demo-stop test bench lint fmt generate smoke-aws clean
+.PHONY: help build demo demo-stop test cluster-up cluster-down bench lint fmt generate smoke-aws clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## [a-z]/ {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +32,15 @@ demo-stop: ## stop what `make demo` left running and remove its data
 test: ## run all tests under the race detector; installs what they need
 	@tools/test-packages
 	CGO_ENABLED=1 $(GO) test -race $(TESTFLAGS) $(PKGS)
+
+cluster-up: ## start a real Kubernetes; prints its kubeconfig's path; NODES=1: containers run, as root
+	@[ '$(NODES)' = 0 ] || tools/test-packages nodes
+	@$(GO) build -o $(BIN)/cluster ./test/cluster/cmd
+	@$(BIN)/cluster up -nodes $(NODES)
+
+cluster-down: ## stop what `make cluster-up` started and remove it
+	@$(GO) build -o $(BIN)/cluster ./test/cluster/cmd
+	@$(BIN)/cluster down
 
 bench: build ## measure, and print a table with its conditions; ROW=sdk: those rows
 	$(GO) run ./test/bench -binary $(BIN)/queuemill -row '$(ROW)'

@@ -201,7 +201,7 @@ func wrongTarget(name string, m *MessageSpec) string {
 	switch {
 	case !envName.MatchString(name):
 		return "a variable's name is letters, digits and _, and does not begin with a digit"
-	case name == "PATH", strings.HasPrefix(name, "LD_"), strings.HasPrefix(name, "DYLD_"):
+	case choosesProgram(name):
 		return "a message must not choose which program or library is loaded"
 	case strings.HasPrefix(name, "QUEUEMILL_"):
 		return "QUEUEMILL_ is for the variables that Queuemill sets"
@@ -209,6 +209,12 @@ func wrongTarget(name string, m *MessageSpec) string {
 		return "the s3Event format sets it already"
 	}
 	return ""
+}
+
+// choosesProgram tells whether the variable says which program or library is
+// loaded.
+func choosesProgram(name string) bool {
+	return name == "PATH" || strings.HasPrefix(name, "LD_") || strings.HasPrefix(name, "DYLD_")
 }
 
 func validateRange(n, least, most int64, at *field.Path) field.ErrorList {

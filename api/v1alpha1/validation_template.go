@@ -1,8 +1,6 @@
 package v1alpha1
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -67,6 +65,7 @@ func validateProcess(s *QueueJobSpec, at *field.Path) field.ErrorList {
 			errs = append(errs, field.Invalid(at.Child("value"), env.Value, "no environment variable can hold a NUL"))
 		}
 	}
+	errs = append(errs, s.validateLoaders(p.Env, at.Child("env"))...)
 	if strings.ContainsRune(p.WorkingDir, 0) {
 		errs = append(errs, field.Invalid(at.Child("workingDir"), p.WorkingDir, "no path can hold a NUL"))
 	}
@@ -120,73 +119,4 @@ func (p *ProcessTemplate) longest() (time.Duration, bool) {
 		wait = min(2*wait, maxRetryBackoff)
 	}
 	return total, true
-}
-
-// jobTemplate is what is looked at in a batch/v1 JobTemplateSpec; the rest is
-// for the API server to judge.
-type jobTemplate struct {
-	Spec struct {
-		TTLSecondsAfterFinished *int64 `json:"ttlSecondsAfterFinished"`
-		ActiveDeadlineSeconds   *int64 `json:"activeDeadlineSeconds"`
-		Template                struct {
-			Spec struct {
-				InitContainers []container `json:"initContainers"`
-				Containers     []container `json:"containers"`
-			} `json:"spec"`
-		} `json:"template"`
-	} `json:"spec"`
-}
-
-type container struct {
-	Command []string `json:"command"`
-	Args    []string `json:"args"`
-	Env     []EnvVar `json:"env"`
-}
-
-func (k *KubernetesTemplate) parse() (t jobTemplate, err error) {
-	err = json.Unmarshal(k.JobTemplate.Raw, &t)
-	return t, err
-}
-
-func validateKubernetes(s *QueueJobSpec, at *field.Path) field.ErrorList {
-	if len(s.Kubernetes.JobTemplate.Raw) == 0 {
-		return field.ErrorList{field.Required(at, "give a batch/v1 JobTemplateSpec")}
-	}
-	template, err := s.Kubernetes.parse()
-	if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) && wrong.Field != "" {
-		return field.ErrorList{field.Forbidden(at.Child(wrong.Field), "a "+wrong.Value+" does not stand here in a batch/v1 JobTemplateSpec")}
-	} else if err != nil {
-		return field.ErrorList{field.Forbidden(at, "is not a batch/v1 JobTemplateSpec: "+err.Error())}
-	}
-	var errs field.ErrorList
-	at = at.Child("spec")
-	if template.Spec.TTLSecondsAfterFinished != nil {
-		errs = append(errs, field.Forbidden(at.Child("ttlSecondsAfterFinished"),
-			"the Job is the record that its message was handled; Kubernetes must not remove it: use successfulJobsHistoryLimit"))
-	}
-	if d := template.Spec.ActiveDeadlineSeconds; d != nil && s.Ack == AckOnSuccess && *d > int64(MaxHeld/time.Second) {
-		errs = append(errs, field.Invalid(at.Child("activeDeadlineSeconds"), *d,
-			fmt.Sprintf("under ack: OnSuccess %d (%s) is the most, since SQS holds a message for 12h: shorten it, or use ack: OnCreate", int64(MaxHeld/time.Second), Human(MaxHeld))))
-	}
-	at = at.Child("template", "spec")
-	if len(template.Spec.Template.Spec.Containers) == 0 {
-		errs = append(errs, field.Required(at.Child("containers"), "a Job needs a container"))
-	}
-	pod := template.Spec.Template.Spec
-	errs = append(errs, s.validatePrograms(pod.InitContainers, at.Child("initContainers"))...)
-	return append(errs, s.validatePrograms(pod.Containers, at.Child("containers"))...)
-}
-
-// validatePrograms refuses a program that a message names.
-func (s *QueueJobSpec) validatePrograms(containers []container, at *field.Path) (errs field.ErrorList) {
-	for i, c := range containers {
-		if len(c.Command) == 0 {
-			continue
-		}
-		if name := firstReference(c.Command[0], s.tainted(c.Env)); name != "" {
-			errs = append(errs, field.Invalid(at.Index(i).Child("command").Index(0), c.Command[0],
-				"a message must not choose the program: "+name+" comes from it"))
-		}
-	}
-	return errs
 }

@@ -31,7 +31,7 @@ func (q *QueueJob) Warnings() []Warning {
 	case q.Spec.Process != nil:
 		w.process(q.Spec.Process, at.Child("process"))
 	case q.Spec.Kubernetes != nil:
-		w.kubernetes(q.Spec.Kubernetes, at.Child("kubernetes", "jobTemplate", "spec", "template", "spec"))
+		w.kubernetes(q.Spec.Kubernetes, at.Child("kubernetes", "jobTemplate"))
 	}
 	return w.found
 }
@@ -68,6 +68,19 @@ func (w *warner) kubernetes(k *KubernetesTemplate, at *field.Path) {
 	if err != nil {
 		return // Validate says so
 	}
+	_, quota := template.Metadata.Labels[kueueQueueLabel]
+	switch spec := at.Child("spec"); {
+	case w.spec.Ack == AckOnSuccess && quota:
+		w.add(at.Child("metadata", "labels").Key(kueueQueueLabel),
+			"a job may wait in the quota queue longer than the 12h that SQS holds a message under ack: OnSuccess; it is then handed out again: use ack: OnCreate")
+	case w.spec.Ack == AckOnSuccess && template.Spec.ActiveDeadlineSeconds == nil:
+		w.add(spec.Child("activeDeadlineSeconds"),
+			"a job without a deadline may outlast the 12h that SQS holds a message under ack: OnSuccess; it is then handed out again")
+	}
+	if s := template.Spec.Suspend; s != nil && *s && !quota {
+		w.add(at.Child("spec", "suspend"), "every job is created suspended and takes room until somebody resumes it")
+	}
+	at = at.Child("spec", "template", "spec")
 	for i, c := range template.Spec.Template.Spec.InitContainers {
 		w.arguments(c.Command, c.Args, c.Env, at.Child("initContainers").Index(i))
 	}

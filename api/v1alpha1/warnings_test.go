@@ -102,7 +102,7 @@ func TestContainersAreLookedAtToo(t *testing.T) {
 	q := withCommand()
 	q.Spec.Process = nil
 	q.Spec.Message = MessageSpec{Format: []MessageFormat{FormatS3Event}}
-	q.Spec.Kubernetes = &KubernetesTemplate{JobTemplate: runtime.RawExtension{Raw: []byte(`{"spec": {"template": {"spec": {
+	q.Spec.Kubernetes = &KubernetesTemplate{JobTemplate: runtime.RawExtension{Raw: []byte(`{"spec": {"template": {"spec": {"restartPolicy": "Never",
 		"initContainers": [{"name": "i", "command": ["sh", "-c"], "args": ["aws s3 cp $(S3_KEY) ."]}],
 		"containers": [{"name": "a", "args": ["$(S3_BUCKET)"]}, {"name": "b", "command": ["b"], "args": ["--", "$(S3_KEY)"]}]
 	}}}}`)}}

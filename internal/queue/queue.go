@@ -123,6 +123,13 @@ type DepthReporter interface {
 	Depth(ctx context.Context) (Depth, error)
 }
 
+// DeadLetterReporter is a Queue that knows how much is in the dead-letter queue
+// of its redrive policy: ErrNotFound where it has none, ErrDenied where this
+// identity may not look.
+type DeadLetterReporter interface {
+	DeadLetters(ctx context.Context) (Depth, error)
+}
+
 // Purger is a Queue that can drop everything it holds.
 type Purger interface {
 	Purge(ctx context.Context) error

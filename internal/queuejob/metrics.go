@@ -2,8 +2,10 @@ package queuejob
 
 import (
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/queuemill/queuemill/internal/reason"
 	"github.com/queuemill/queuemill/internal/record"
@@ -28,6 +30,10 @@ type Metrics struct {
 	jobs        *prometheus.Desc
 	stuck       *prometheus.Desc
 	breakerOpen *prometheus.Desc
+	condition   *prometheus.Desc
+	messages    *prometheus.Desc
+	deadLetters *prometheus.Desc
+	oldest      *prometheus.Desc
 
 	mu      sync.Mutex
 	runners map[*Runner]struct{}
@@ -66,7 +72,14 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		stuck: prometheus.NewDesc("queuemill_queuejob_stuck_jobs", "Queued jobs that can't start, by reason.",
 			append(append([]string{}, labels...), "reason"), nil),
 		breakerOpen: prometheus.NewDesc("queuemill_queuejob_breaker_open", "1 while the breaker holds receiving back.", labels, nil),
-		runners:     map[*Runner]struct{}{},
+		condition: prometheus.NewDesc("queuemill_queuejob_condition", "1 while the condition is True, by its type.",
+			append(append([]string{}, labels...), "condition"), nil),
+		messages: prometheus.NewDesc("queuemill_queuejob_queue_messages", "Messages in the QueueJob's queue by its own count, by what keeps them there; absent while unknown.",
+			append(append([]string{}, labels...), "state"), nil),
+		deadLetters: prometheus.NewDesc("queuemill_queuejob_dead_letter_messages", "Messages in the dead-letter queue of the QueueJob's queue; absent without one, or without the right to look.", labels, nil),
+		oldest: prometheus.NewDesc("queuemill_queuejob_oldest_message_age_seconds",
+			"Age of the oldest waiting message; on SQS an estimate from what is received, while there is a backlog; absent while unknown.", labels, nil),
+		runners: map[*Runner]struct{}{},
 	}
 	reg.MustRegister(m.received, m.receiveErrors, m.created, m.finished, m.invalid, m.duplicates,
 		m.leasesLost, m.deleteRetries, m.dispatch, m.waiting, m.running, m)
@@ -78,6 +91,10 @@ func (m *Metrics) Describe(ch chan<- *prometheus.Desc) {
 	ch <- m.jobs
 	ch <- m.stuck
 	ch <- m.breakerOpen
+	ch <- m.condition
+	ch <- m.messages
+	ch <- m.deadLetters
+	ch <- m.oldest
 }
 
 // Collect reads the gauges off the Runners.
@@ -96,8 +113,29 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 		if r.breaker.open {
 			open = 1
 		}
+		conditions, depth := r.conditions(), r.depth.at(time.Now())
 		r.mu.Unlock()
-		ch <- prometheus.MustNewConstMetric(m.breakerOpen, prometheus.GaugeValue, open, r.namespace, r.name)
+		gauge := func(desc *prometheus.Desc, v float64, more ...string) {
+			ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, v, append([]string{r.namespace, r.name}, more...)...)
+		}
+		gauge(m.breakerOpen, open)
+		for i := range conditions {
+			is := 0.
+			if conditions[i].Status == metav1.ConditionTrue {
+				is = 1
+			}
+			gauge(m.condition, is, conditions[i].Type)
+		}
+		if depth == nil {
+			continue
+		}
+		gauge(m.messages, float64(depth.Visible), "visible")
+		gauge(m.messages, float64(depth.InFlight), "in_flight")
+		gauge(m.messages, float64(depth.Delayed), "delayed")
+		gauge(m.oldest, depth.OldestAge.Seconds())
+		if depth.DeadLetters >= 0 {
+			gauge(m.deadLetters, float64(depth.DeadLetters))
+		}
 	}
 }
 

@@ -152,6 +152,7 @@ func (r *Runner) accept(c *config, m *queue.Message, received time.Time) {
 	r.mu.Lock()
 	defer r.unlock()
 	r.lastMessage = received
+	r.depth.received(m, received)
 	d := &delivery{r: r, config: c, message: m, items: items, received: received}
 	d.lease = r.hold(c, m, received)
 	for i := range items {

@@ -91,6 +91,7 @@ type Runner struct {
 	leaveJobs   bool
 	wasFull     bool
 	since       map[string]since // of conditions
+	depth       sampler
 	duplicates  int64
 	lastMessage time.Time
 }
@@ -147,6 +148,7 @@ func (r *Runner) Run(ctx context.Context) error {
 	g.Go(func() error { return r.watch(ctx) })
 	g.Go(func() error { return r.lease(ctx) })
 	g.Go(func() error { return r.retain(ctx) })
+	g.Go(func() error { return r.sample(ctx) })
 	g.Go(func() error { return r.receive(ctx) })
 
 	stop := context.AfterFunc(ctx, func() {

@@ -31,6 +31,7 @@ type Status struct {
 	Duplicates  int64                `json:"duplicates"`
 	LastMessage time.Time            `json:"lastMessage,omitzero"` // when the latest was received
 	Draining    bool                 `json:"draining,omitempty"`
+	Queue       *QueueDepth          `json:"queue,omitempty"` // nil: unknown
 	Stuck       []Stuck              `json:"stuck,omitempty"` // why queued jobs can't start, by reason
 	Conditions  []metav1.Condition   `json:"conditions"`
 }
@@ -59,6 +60,7 @@ func (r *Runner) Status() Status {
 	}
 	maps.Copy(s.Jobs, r.view.counts)
 	s.Stuck = r.stuckJobs()
+	s.Queue = r.depth.at(time.Now())
 	s.Conditions = r.conditions()
 	return s
 }

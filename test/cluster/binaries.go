@@ -92,7 +92,7 @@ func findBinaries(ctx context.Context, list []source, log io.Writer) (*binaries,
 	if b.fromAssets(os.Getenv("KUBEBUILDER_ASSETS"), list, log) {
 		return b, nil
 	}
-	cache, err := cacheDir()
+	cache, err := CacheDir()
 	if err != nil {
 		return nil, err
 	}
@@ -152,9 +152,9 @@ func executable(path string) bool {
 	return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
 }
 
-// cacheDir is the folder of the programs: ~/.cache/queuemill/cluster, or below
+// CacheDir is the folder of the programs: ~/.cache/queuemill/cluster, or below
 // XDG_CACHE_HOME.
-func cacheDir() (string, error) {
+func CacheDir() (string, error) {
 	base := os.Getenv("XDG_CACHE_HOME")
 	if !filepath.IsAbs(base) {
 		home, err := os.UserHomeDir()

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -74,7 +75,7 @@ func (s source) build(ctx context.Context, modules, cache string, p program) err
 	}
 	partial := path + ".part"
 	defer func() { _ = os.Remove(partial) }() // renamed where it is whole
-	cmd := exec.CommandContext(ctx, "go", "build", "-tags", s.tags, "-trimpath",
+	cmd := exec.CommandContext(ctx, "go", "build", "-tags", s.tags,
 		"-ldflags", strings.TrimSpace("-s -w "+s.ldflags), "-o", partial, p.pkg)
 	cmd.Dir = filepath.Join(modules, s.module)
 	cgo := "0"
@@ -83,12 +84,18 @@ func (s source) build(ctx context.Context, modules, cache string, p program) err
 	}
 	cmd.Env = append(os.Environ(), "CGO_ENABLED="+cgo, "GOFLAGS=-buildvcs=false", "GOWORK=off",
 		"GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH)
-	if out, err := cmd.CombinedOutput(); err != nil {
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err := startBound(cmd)
+	if err == nil {
+		err = cmd.Wait()
+	}
+	if err != nil {
 		hint := ""
 		if s.cgo {
 			hint = "; it needs a C compiler, pkg-config and libseccomp's headers (Debian: gcc pkg-config libseccomp-dev)"
 		}
-		return fmt.Errorf("build %s %s in %s: %w%s\n%s", p.name, s.version, cmd.Dir, err, hint, out)
+		return fmt.Errorf("build %s %s in %s: %w%s\n%s", p.name, s.version, cmd.Dir, err, hint, out.Bytes())
 	}
 	if err := os.Rename(partial, path); err != nil {
 		return fmt.Errorf("build %s: %w", p.name, err)

@@ -134,7 +134,8 @@ func (c *Cluster) startControllerManager() error {
 		"--kubeconfig", kubeconfig, "--leader-elect=false", "--secure-port", "0",
 		"--controllers", "*", "--use-service-account-credentials",
 		"--service-account-private-key-file", c.ca.accounts.key, "--root-ca-file", c.ca.file,
-		"--kube-api-qps", "300", "--kube-api-burst", "600", // the default of 20 would be what a test waits for
+		"--kube-api-qps", "2000", "--kube-api-burst", "4000", // the defaults of 20 and 30 would be what tests wait for
+		"--concurrent-job-syncs", "20", "--concurrent-gc-syncs", "20",
 		"--profiling=false")
 	return err
 }

@@ -55,8 +55,8 @@ func (s *service) forward(from net.Conn) {
 	for _, way := range [][2]net.Conn{{from, to}, {to, from}} {
 		both.Go(func() {
 			_, _ = io.Copy(way[0], way[1])
-			from.Close()
-			to.Close()
+			// An end of the input is passed on as one: the answer is still to come.
+			_ = way[0].(*net.TCPConn).CloseWrite()
 		})
 	}
 	both.Wait()

@@ -19,6 +19,8 @@ var (
 	_ queue.Peeker           = (*provider)(nil)
 	_ queue.Redriver         = (*provider)(nil)
 	_ queue.SettingsReporter = (*provider)(nil)
+
+	_ queue.DeadLetterReporter = (*provider)(nil)
 )
 
 // AsQueue is the queue as a provider inside the process: same limits, same
@@ -115,6 +117,16 @@ func (p *provider) PeekCounts() bool { return false }
 func (p *provider) Redrive(ctx context.Context, limit int) (int, error) {
 	moved, err := p.q.redrive(ctx, limit)
 	return moved, seamError(err)
+}
+
+func (p *provider) DeadLetters(context.Context) (queue.Depth, error) {
+	p.q.mu.Lock()
+	dead := p.q.deadLetterQueue()
+	p.q.mu.Unlock()
+	if dead == nil {
+		return queue.Depth{}, fmt.Errorf("dead-letter queue of %s: %w", p.q.name, queue.ErrNotFound)
+	}
+	return dead.Depth(), nil
 }
 
 func (p *provider) Settings(context.Context) (queue.Settings, error) {

@@ -395,6 +395,14 @@ func (f *Fake) Redrive(ctx context.Context, limit int) (int, error) {
 	return len(back), nil
 }
 
+// DeadLetters is queue.DeadLetterReporter's.
+func (f *Fake) DeadLetters(ctx context.Context) (queue.Depth, error) {
+	if f.options.DeadLetters == nil || f.options.MaxReceiveCount == 0 {
+		return queue.Depth{}, f.failure(OpDepth, queue.ErrNotFound)
+	}
+	return f.options.DeadLetters.Depth(ctx)
+}
+
 // Settings is queue.SettingsReporter's.
 func (f *Fake) Settings(context.Context) (queue.Settings, error) {
 	s := queue.Settings{

@@ -111,6 +111,15 @@ var abilityCases = []conformanceCase{
 		c.delete(m.Receipt)
 		want(queue.Depth{Visible: 2, InFlight: 1, Delayed: 1})
 	}},
+	{name: "dead letters", own: true, run: func(c *conformance) {
+		q, ok := c.q.(queue.DeadLetterReporter)
+		if !ok {
+			return
+		}
+		if _, err := q.DeadLetters(c.Context()); !errors.Is(err, queue.ErrNotFound) {
+			c.Errorf("dead letters without a redrive policy: %v, want ErrNotFound", err)
+		}
+	}},
 	{name: "purge", own: true, run: func(c *conformance) {
 		q, ok := c.q.(queue.Purger)
 		if !ok {
@@ -161,6 +170,11 @@ var abilityCases = []conformanceCase{
 		dead := c.oneFrom(c.dead, held)
 		if dead.ID != id || dead.Body != "poison" || dead.Attributes["a"].StringValue != "v" {
 			c.Errorf("the dead letter is %+v, want message %s", dead, id)
+		}
+		if q, ok := c.q.(queue.DeadLetterReporter); ok {
+			if d, err := q.DeadLetters(c.Context()); err != nil || d.Total() != 1 {
+				c.Errorf("dead letters %+v and error %v, want 1", d, err)
+			}
 		}
 		for _, err := range c.dead.Extend(c.Context(), []queue.Extension{{Receipt: dead.Receipt}}) {
 			if err != nil {

@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
+	"path"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -17,11 +20,11 @@ import (
 
 const peekVisibility = 30 * time.Second // should giving back fail, they return after this
 
-// attributes asks for some of the queue's attributes.
-func (q *Queue) attributes(ctx context.Context, names ...types.QueueAttributeName) (map[string]string, error) {
+// attributes asks for some of a queue's attributes.
+func (q *Queue) attributes(ctx context.Context, queueURL string, names ...types.QueueAttributeName) (map[string]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	out, err := q.client.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &q.url, AttributeNames: names})
+	out, err := q.client.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &queueURL, AttributeNames: names})
 	if err != nil {
 		return nil, q.failure("read attributes of", err)
 	}
@@ -29,9 +32,43 @@ func (q *Queue) attributes(ctx context.Context, names ...types.QueueAttributeNam
 }
 
 // Depth is queue.DepthReporter's. SQS's counts are approximate, and it does not
-// tell the oldest message's age here.
-func (q *Queue) Depth(ctx context.Context) (queue.Depth, error) {
-	a, err := q.attributes(ctx, types.QueueAttributeNameApproximateNumberOfMessages,
+// tell the oldest message's age here: CloudWatch alone has that.
+func (q *Queue) Depth(ctx context.Context) (queue.Depth, error) { return q.depthOf(ctx, q.url) }
+
+// DeadLetters is queue.DeadLetterReporter's. The dead-letter queue is in the
+// same region (SQS demands it), so behind the same endpoint.
+func (q *Queue) DeadLetters(ctx context.Context) (queue.Depth, error) {
+	a, err := q.attributes(ctx, q.url, types.QueueAttributeNameRedrivePolicy)
+	if err != nil {
+		return queue.Depth{}, err
+	}
+	p, err := q.redrivePolicy(a)
+	if err != nil {
+		return queue.Depth{}, err
+	}
+	account, name, ok := accountAndName(p.Target)
+	if !ok {
+		return queue.Depth{}, fmt.Errorf("dead-letter queue of %s: %w", q.name, queue.ErrNotFound)
+	}
+	u, err := url.Parse(q.url)
+	if err != nil {
+		return queue.Depth{}, fmt.Errorf("dead-letter queue of %s: %w", q.name, err)
+	}
+	u.Path = path.Join(path.Dir(path.Dir(u.Path)), account, name)
+	return q.depthOf(ctx, u.String())
+}
+
+// accountAndName reads arn:aws:sqs:REGION:ACCOUNT:NAME.
+func accountAndName(arn string) (account, name string, ok bool) {
+	parts := strings.Split(arn, ":")
+	if len(parts) != 6 || parts[4] == "" || parts[5] == "" {
+		return "", "", false
+	}
+	return parts[4], parts[5], true
+}
+
+func (q *Queue) depthOf(ctx context.Context, queueURL string) (queue.Depth, error) {
+	a, err := q.attributes(ctx, queueURL, types.QueueAttributeNameApproximateNumberOfMessages,
 		types.QueueAttributeNameApproximateNumberOfMessagesNotVisible, types.QueueAttributeNameApproximateNumberOfMessagesDelayed)
 	if err != nil {
 		return queue.Depth{}, err
@@ -54,7 +91,7 @@ func (q *Queue) Settings(ctx context.Context) (queue.Settings, error) {
 	names := []types.QueueAttributeName{
 		types.QueueAttributeNameVisibilityTimeout, types.QueueAttributeNameMessageRetentionPeriod, types.QueueAttributeNameRedrivePolicy,
 	}
-	a, err := q.attributes(ctx, names...)
+	a, err := q.attributes(ctx, q.url, names...)
 	if err != nil {
 		return queue.Settings{}, err
 	}
@@ -65,20 +102,34 @@ func (q *Queue) Settings(ctx context.Context) (queue.Settings, error) {
 	if n, err := strconv.Atoi(a["MessageRetentionPeriod"]); err == nil {
 		s.Retention = time.Duration(n) * time.Second
 	}
-	if policy := a["RedrivePolicy"]; policy != "" {
-		var p struct {
-			Target string      `json:"deadLetterTargetArn"`
-			Max    json.Number `json:"maxReceiveCount"` // SQS takes it quoted too, and gives it back so
-		}
-		if err := json.Unmarshal([]byte(policy), &p); err != nil {
-			return queue.Settings{}, fmt.Errorf("read redrive policy of %s: %w", q.name, err)
-		}
+	p, err := q.redrivePolicy(a)
+	if err != nil {
+		return queue.Settings{}, err
+	}
+	if p.Target != "" {
 		if n, err := p.Max.Int64(); err == nil {
 			s.MaxReceiveCount = int(n)
 		}
 		s.DeadLetterQueue = nameOf(p.Target)
 	}
 	return s, nil
+}
+
+type redrivePolicy struct {
+	Target string      `json:"deadLetterTargetArn"`
+	Max    json.Number `json:"maxReceiveCount"` // SQS takes it quoted too, and gives it back so
+}
+
+// redrivePolicy reads the policy among attributes, the zero value without one.
+func (q *Queue) redrivePolicy(attributes map[string]string) (p redrivePolicy, err error) {
+	policy := attributes["RedrivePolicy"]
+	if policy == "" {
+		return p, nil
+	}
+	if err := json.Unmarshal([]byte(policy), &p); err != nil {
+		return p, fmt.Errorf("read redrive policy of %s: %w", q.name, err)
+	}
+	return p, nil
 }
 
 // Purge is queue.Purger's. SQS takes up to a minute for it, and refuses another
@@ -130,7 +181,7 @@ func (q *Queue) Redrive(ctx context.Context, limit int) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	a, err := q.attributes(ctx, types.QueueAttributeNameQueueArn)
+	a, err := q.attributes(ctx, q.url, types.QueueAttributeNameQueueArn)
 	if err != nil {
 		return 0, err
 	}

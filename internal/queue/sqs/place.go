@@ -15,10 +15,8 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
-	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"github.com/queuemill/queuemill/api/v1alpha1"
 )
@@ -102,7 +100,7 @@ func locate(source v1alpha1.SQSSource, o Options) (place, error) {
 }
 
 // configure loads the SDK's configuration for a place.
-func configure(ctx context.Context, p place, roleARN string) (aws.Config, error) {
+func configure(ctx context.Context, p place, roleARN string, o Options) (aws.Config, error) {
 	options := []func(*config.LoadOptions) error{
 		config.WithHTTPClient(httpClient()),
 	}
@@ -129,10 +127,7 @@ func configure(ctx context.Context, p place, roleARN string) (aws.Config, error)
 		}
 	}
 	if roleARN != "" {
-		role := stscreds.NewAssumeRoleProvider(sts.NewFromConfig(cfg), roleARN, func(o *stscreds.AssumeRoleOptions) {
-			o.RoleSessionName = "queuemill"
-		})
-		cfg.Credentials = aws.NewCredentialsCache(role)
+		cfg.Credentials = assume(cfg, roleARN, o)
 	}
 	return cfg, nil
 }

@@ -38,6 +38,10 @@ type Options struct {
 	// Endpoint is where queues are looked up by name, for servers that are not
 	// AWS's; empty is the region's own. A queue's URL knows its endpoint itself.
 	Endpoint string
+
+	// Namespace and Name are the QueueJob's that the queue is opened for. A role
+	// that is assumed carries them as session tags and in its session's name.
+	Namespace, Name string
 }
 
 // Queue is one queue. Safe for concurrent use.
@@ -56,6 +60,8 @@ var (
 	_ queue.Peeker           = (*Queue)(nil)
 	_ queue.Redriver         = (*Queue)(nil)
 	_ queue.SettingsReporter = (*Queue)(nil)
+
+	_ queue.DeadLetterReporter = (*Queue)(nil)
 )
 
 // Open returns the queue that source names. A name is looked up, which is a
@@ -69,7 +75,7 @@ func Open(ctx context.Context, source v1alpha1.SQSSource, o Options) (*Queue, er
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := configure(ctx, place, source.RoleARN)
+	cfg, err := configure(ctx, place, source.RoleARN, o)
 	if err != nil {
 		return nil, fmt.Errorf("open queue %s: %w", place.label(), err)
 	}
