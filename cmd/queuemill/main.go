@@ -6,6 +6,10 @@ import (
 	"os/signal"
 	"syscall"
 
+	// The roots of Mozilla, used where the system has none: in the image there
+	// is nothing but this program.
+	_ "golang.org/x/crypto/x509roots/fallback"
+
 	"github.com/queuemill/queuemill/internal/cli"
 	"github.com/queuemill/queuemill/internal/executor/process"
 )
