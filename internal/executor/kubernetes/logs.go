@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -149,8 +150,9 @@ func (r *logReader) pods() ([]corev1.Pod, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list the pods of job %s: %w", r.job.name, err)
 	}
-	sortPods(list.Items)
-	return list.Items, nil
+	pods := slices.DeleteFunc(list.Items, func(p corev1.Pod) bool { return jobOf(&p) != r.job.uid })
+	sortPods(pods)
+	return pods, nil
 }
 
 // open opens the output of a pod's container unless it was read already or has
@@ -187,10 +189,10 @@ func outputOf(p *corev1.Pod) (container string, run int32) {
 			return s.Name, s.RestartCount
 		}
 	}
-	name := p.Annotations[annotationDefaultContainer]
+	name := mainContainer(p)
 	for i := range p.Status.ContainerStatuses {
 		s := &p.Status.ContainerStatuses[i]
-		if s.Name != name && (name != "" || s.Name != p.Spec.Containers[0].Name) {
+		if s.Name != name {
 			continue
 		}
 		if s.State.Running != nil || s.State.Terminated != nil || s.LastTerminationState.Terminated != nil {

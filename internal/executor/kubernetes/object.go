@@ -37,7 +37,8 @@ type object struct {
 	confidential            bool
 	acked, retry, prune     bool
 
-	why *finding // what was gathered; nil: nothing
+	why     *finding      // what was gathered; nil: nothing
+	written reason.Reason // of it, what is on the Job already
 
 	phase     phase
 	suspended bool
@@ -140,6 +141,8 @@ func objectOf(j *batchv1.Job) *object {
 		o.why = &finding{}
 		if json.Unmarshal([]byte(text), o.why) != nil || o.why.Reason == "" {
 			o.why = nil
+		} else {
+			o.written = o.why.Reason
 		}
 	}
 	if m := j.Spec.ManagedBy; m != nil && *m == ManagedByInvalid {

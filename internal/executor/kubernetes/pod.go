@@ -14,8 +14,9 @@ import (
 type pod struct {
 	namespace, name string
 	uid             types.UID
-	job             types.UID
+	job             types.UID // that controls it; empty: none does
 	record          string
+	main            string // container whose output is the job's
 	created         time.Time
 	scheduled       time.Time // zero: not yet
 	started         time.Time // of the first container of the job itself; zero: not yet
@@ -62,7 +63,7 @@ func (p *pod) GetObjectMeta() metav1.Object {
 func podOf(c *corev1.Pod) *pod {
 	p := &pod{
 		namespace: c.Namespace, name: c.Name, uid: c.UID,
-		job: types.UID(c.Labels[batchv1.ControllerUidLabel]), record: c.Labels[LabelRecord],
+		job: jobOf(c), record: c.Labels[LabelRecord], main: mainContainer(c),
 		created: c.CreationTimestamp.Time, phase: c.Status.Phase, deleting: c.DeletionTimestamp != nil,
 	}
 	for i := range c.Status.Conditions {
@@ -87,6 +88,15 @@ func podOf(c *corev1.Pod) *pod {
 		p.takeContainer(&c.Status.ContainerStatuses[i], false)
 	}
 	return p
+}
+
+// jobOf is the Job that controls a pod. Labels don't count: who may make pods
+// may write any.
+func jobOf(c *corev1.Pod) types.UID {
+	if owner := metav1.GetControllerOfNoCopy(c); owner != nil && owner.Kind == "Job" && owner.APIVersion == batchv1.SchemeGroupVersion.String() {
+		return owner.UID
+	}
+	return ""
 }
 
 func (p *pod) takeContainer(s *corev1.ContainerStatus, init bool) {

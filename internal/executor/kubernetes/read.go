@@ -146,6 +146,9 @@ func (e *Executor) Get(ctx context.Context, name string) (record.Record, error) 
 // assemble makes the record of Jobs that were looked at, with what is known here
 // and written nowhere yet.
 func (e *Executor) assemble(objects []*object, pods podsOf) record.Record {
+	if t := e.cluster.known(e.namespace); t != nil {
+		t.addFindings(objects)
+	}
 	rec := assemble(objects, pods)
 	rec.Acked = rec.Acked || e.cluster.acks.has(rec.UID)
 	return rec
@@ -167,7 +170,9 @@ func (e *Executor) livePods(ctx context.Context, selector string) ([]*pod, error
 	}
 	pods := make([]*pod, 0, len(list.Items))
 	for i := range list.Items {
-		pods = append(pods, podOf(&list.Items[i]))
+		if p := podOf(&list.Items[i]); p.job != "" {
+			pods = append(pods, p)
+		}
 	}
 	byCreation(pods)
 	return pods, nil

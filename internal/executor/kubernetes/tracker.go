@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -23,7 +24,7 @@ type tracker struct {
 	// noted, where set, is told of every Job that is new or has changed, with mu
 	// held. It says whether its failure is not to be told yet.
 	noted func(o *object) (hold bool)
-	held  map[types.UID]struct{} // Jobs whose records are not told of
+	held  map[types.UID]time.Time // Jobs whose records are not told of, and since when
 
 	unsynced sync.WaitGroup // of the lists that were not complete yet
 	synced   chan struct{}  // closed when all were
@@ -40,7 +41,7 @@ type tracked struct {
 func newTracker(lists int) *tracker {
 	t := &tracker{
 		records: make(map[recordKey]*tracked), jobs: make(map[types.UID]*object),
-		feeds: make(map[string]*executor.Feed), held: make(map[types.UID]struct{}),
+		feeds: make(map[string]*executor.Feed), held: make(map[types.UID]time.Time),
 		synced: make(chan struct{}),
 	}
 	t.unsynced.Add(lists)
@@ -157,12 +158,10 @@ func (t *tracker) putJob(o *object) {
 }
 
 func (t *tracker) put(o *object) {
-	if old := t.jobs[o.uid]; old != nil && (o.why == nil || o.why.Stuck) && old.why != nil && old.phase == o.phase {
+	if old := t.jobs[o.uid]; old != nil && (o.why == nil || o.why.Stuck) && old.why != nil {
 		o.why = old.why // gathered here, and not written or not seen yet
 	}
-	if t.noted != nil && t.noted(o) {
-		t.held[o.uid] = struct{}{}
-	}
+	t.note(o)
 	t.change(recordKey{o.namespace, o.record}, func(r *tracked) {
 		i := slices.IndexFunc(r.objects, func(old *object) bool { return old.name == o.name })
 		if i >= 0 {
@@ -214,6 +213,9 @@ func (t *tracker) replaceJobs(namespace string, list []*object) {
 
 // putPod takes in a pod that is new or has changed.
 func (t *tracker) putPod(p *pod) {
+	if p.job == "" {
+		return
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.change(recordKey{p.namespace, p.record}, func(r *tracked) {
@@ -261,6 +263,114 @@ func (t *tracker) replacePods(namespace string, list []*pod) {
 	for _, p := range list {
 		t.putPod(p)
 	}
+}
+
+// lead makes noted what is asked of every Job, of those that are there first.
+// nil ends it: nothing is held any more.
+func (t *tracker) lead(noted func(o *object) bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.noted = noted
+	if noted == nil {
+		t.release(time.Now().Add(time.Hour))
+		return
+	}
+	for _, o := range t.jobs {
+		t.note(o)
+	}
+}
+
+// note asks noted. mu is held.
+func (t *tracker) note(o *object) {
+	if t.noted == nil || !t.noted(o) {
+		return
+	}
+	if _, held := t.held[o.uid]; !held {
+		t.held[o.uid] = time.Now()
+	}
+}
+
+// releaseSince tells of what is held since before then.
+func (t *tracker) releaseSince(then time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.release(then)
+}
+
+func (t *tracker) release(then time.Time) {
+	for uid, since := range t.held {
+		if !since.Before(then) {
+			continue
+		}
+		delete(t.held, uid)
+		if o := t.jobs[uid]; o != nil {
+			t.tellNow(o)
+		}
+	}
+}
+
+// tellNow tells how the record of a Job is. mu is held.
+func (t *tracker) tellNow(o *object) {
+	key := recordKey{o.namespace, o.record}
+	if rec, _ := t.at(key).snapshot(); rec != nil {
+		t.tell(key, rec, false)
+	}
+}
+
+// found takes in what was gathered of a Job, and tells of it.
+func (t *tracker) found(uid types.UID, f *finding) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	o := t.jobs[uid]
+	if o == nil {
+		return
+	}
+	_, held := t.held[uid]
+	delete(t.held, uid)
+	t.change(recordKey{o.namespace, o.record}, func(*tracked) {
+		if o.why == nil || o.why.Stuck {
+			o.why = f.withoutOutput()
+		}
+	})
+	if held {
+		t.tellNow(o)
+	}
+}
+
+// waiting are the records' latest Jobs that have not started and are not
+// suspended.
+func (t *tracker) waiting() []waiting {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var all []waiting
+	for _, r := range t.records {
+		if len(r.objects) == 0 {
+			continue
+		}
+		o := r.objects[len(r.objects)-1]
+		if o.phase != underway || o.suspended || o.invalid() || o.deleting {
+			continue
+		}
+		if pods := r.podsOf(o); o.state(pods) == record.Queued {
+			copied := *o
+			all = append(all, waiting{&copied, pods})
+		}
+	}
+	return all
+}
+
+// withSecrets are the Jobs whose message stands in a Secret.
+func (t *tracker) withSecrets() []*object {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var all []*object
+	for _, o := range t.jobs {
+		if o.secret != "" {
+			copied := *o
+			all = append(all, &copied)
+		}
+	}
+	return all
 }
 
 // slots is the highest slot of a record that was seen, 0 when none was.
@@ -312,4 +422,23 @@ func (t *tracker) hasRecord(uid string) bool {
 		}
 	}
 	return false
+}
+
+// hasJob tells whether a Job is there.
+func (t *tracker) hasJob(uid types.UID) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.jobs[uid] != nil
+}
+
+// addFindings adds to Jobs that were looked at what was gathered of them and is
+// not written yet.
+func (t *tracker) addFindings(objects []*object) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, o := range objects {
+		if known := t.jobs[o.uid]; known != nil && known.why != nil && o.why == nil {
+			o.why = known.why
+		}
+	}
 }
