@@ -50,6 +50,7 @@ func (d *delivery) run() {
 	}
 
 	r.mu.Lock()
+	r.placing--
 	r.handOver(d.taken...)
 	if verdict == done {
 		r.breaker.trial = false // nothing was started that could decide

@@ -13,6 +13,11 @@ const (
 	receiveMax  = 10               // SQS: messages of one receive at most
 	receiveWait = 20 * time.Second // SQS: the longest poll
 
+	// placingMax is how many messages may be in hand without their records, room
+	// or not: enough to keep the executor busy, few enough that what a crash
+	// leaves in flight comes back soon and nothing waits here for minutes.
+	placingMax = 256
+
 	// forgetAfter is how long a created job may take room without having been
 	// seen: longer than any watch lags. It came and went between two looks, most
 	// likely by somebody else's hand.
@@ -24,13 +29,14 @@ const (
 type step struct {
 	retry   string
 	receive int
-	poll    context.Context // receive: ends when what it may receive is not allowed any more
-	config  *config         // receive: what its messages follow
+	poll    *poll   // receive: reserved
+	config  *config // receive: what its messages follow
 	drained bool
 	until   time.Time
 }
 
-// receive is the one loop that takes up work. It never waits for a job.
+// receive is the one loop that takes up work. It never waits for a job, nor for
+// the receives that it begins.
 func (r *Runner) receive(ctx context.Context) error {
 	t := r.trouble(opReceive)
 	defer t.ok()
@@ -41,7 +47,7 @@ func (r *Runner) receive(ctx context.Context) error {
 		case s.retry != "":
 			// begun by next, since it takes room
 		case s.receive > 0:
-			r.receiveOnce(ctx, s, t)
+			r.tasks.Go(func() { r.receiveOnce(ctx, &s, t) })
 		default:
 			r.wakeReceive.wait(ctx, s.until)
 		}
@@ -77,11 +83,12 @@ func (r *Runner) next(ctx context.Context, now time.Time, t *trouble) step {
 	case !r.ready:
 		return step{}
 	case r.draining:
-		return step{drained: r.settled()}
+		return step{drained: r.settled() && len(r.polls.open) == 0}
 	case r.inTrouble(opExecutor), r.blocked.is():
 		return step{}
 	}
-	room := c.maxActive - len(r.view.active)
+	// What may come with the receives under way has its room already.
+	room := c.maxActive - len(r.view.active) - r.polls.reserved
 	if room <= 0 {
 		return step{}
 	}
@@ -89,8 +96,9 @@ func (r *Runner) next(ctx context.Context, now time.Time, t *trouble) step {
 		r.startRetry(c, name)
 		return step{retry: name}
 	}
+	room = min(room, placingMax-r.placing-r.polls.reserved)
 	switch {
-	case r.suspended, r.full(), r.inTrouble(opDelete, opExtend):
+	case r.suspended, r.full(), r.inTrouble(opDelete, opExtend), room <= 0, !r.polls.another():
 		return step{}
 	case t.tries > 0 && now.Before(t.next):
 		return step{until: t.next}
@@ -100,10 +108,8 @@ func (r *Runner) next(ctx context.Context, now time.Time, t *trouble) step {
 		return step{until: until}
 	}
 	r.breaker.trial = r.breaker.open
-	// Armed in the step that decides, so that no change falls between the two.
-	poll, cancel := context.WithCancel(ctx)
-	r.interrupt = cancel
-	return step{receive: n, poll: poll, config: c}
+	// Begun in the step that decides, so that no change falls between the two.
+	return step{receive: n, poll: r.polls.begin(ctx, n, r.breaker.trial), config: c}
 }
 
 // full tells whether the history of failures is; r.mu is held.
@@ -117,22 +123,13 @@ func (r *Runner) fullMessage() string {
 }
 
 // receiveOnce receives and hands each message to a task of its own.
-func (r *Runner) receiveOnce(ctx context.Context, s step, t *trouble) {
-	messages, err := r.queue.Receive(s.poll, queue.ReceiveOptions{Max: s.receive, Wait: receiveWait, Visibility: s.config.visibility()})
+func (r *Runner) receiveOnce(ctx context.Context, s *step, t *trouble) {
+	p := s.poll
+	messages, err := r.queue.Receive(p.ctx, queue.ReceiveOptions{Max: s.receive, Wait: p.wait, Visibility: s.config.visibility()})
 	received := time.Now()
-
-	interrupted := s.poll.Err() != nil
-	r.mu.Lock()
-	r.interrupt()
-	r.interrupt = nil
-	if len(messages) == 0 {
-		r.breaker.trial = false
-	}
-	r.mu.Unlock()
-
+	interrupted := p.ctx.Err() != nil
 	switch {
 	case ctx.Err() != nil && len(messages) == 0:
-		return
 	case err != nil && interrupted:
 	case err != nil:
 		r.metrics.receiveErrors.Inc()
@@ -140,19 +137,30 @@ func (r *Runner) receiveOnce(ctx context.Context, s step, t *trouble) {
 	default:
 		t.ok()
 	}
+	items := make([][]message.Item, len(messages))
 	for i := range messages {
-		r.accept(s.config, &messages[i], received)
+		m := &messages[i]
+		items[i] = s.config.reader.Read(message.Input{ID: m.ID, Body: m.Body, Attributes: m.Attributes})
 	}
+
+	r.mu.Lock()
+	r.polls.end(p, len(messages))
+	if p.trial && len(messages) == 0 {
+		r.breaker.trial = false
+	}
+	for i := range messages {
+		r.accept(s.config, &messages[i], items[i], received)
+	}
+	r.unlock()
+	r.wakeReceive.poke()
 }
 
-// accept takes one message in hand and begins its dispatch.
-func (r *Runner) accept(c *config, m *queue.Message, received time.Time) {
-	items := c.reader.Read(message.Input{ID: m.ID, Body: m.Body, Attributes: m.Attributes})
+// accept takes one message in hand and begins its dispatch; r.mu is held.
+func (r *Runner) accept(c *config, m *queue.Message, items []message.Item, received time.Time) {
 	r.metrics.received.Inc()
-	r.mu.Lock()
-	defer r.unlock()
 	r.lastMessage = received
 	r.depth.received(m, received)
+	r.placing++
 	d := &delivery{r: r, config: c, message: m, items: items, received: received}
 	d.lease = r.hold(c, m, received)
 	for i := range items {

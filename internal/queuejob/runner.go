@@ -68,20 +68,21 @@ type Runner struct {
 	batcher   *queue.Batcher
 	tasks     sync.WaitGroup
 
-	mu        sync.Mutex
-	view      view
-	leases    map[string]*lease // by message ID
-	breaker   breaker
-	retries   []string            // names whose retry was asked for, in order
-	retained  []string            // succeeded names, the oldest finished first
-	prunes    map[string]struct{} // finished names that a person wants gone
-	retainAt  time.Time           // when retain looks again by itself; zero: when poked
-	leaseAt   time.Time           // when the next lease is due; zero: none is
-	forgetAt  time.Time           // when the receive loop gives up on what was never shown
-	troubles  map[operation]map[*trouble]struct{}
-	running   int                // tasks under way
-	interrupt context.CancelFunc // ends the receive under way; nil: none
-	events    []Event
+	mu       sync.Mutex
+	view     view
+	leases   map[string]*lease // by message ID
+	breaker  breaker
+	retries  []string            // names whose retry was asked for, in order
+	retained []string            // succeeded names, the oldest finished first
+	prunes   map[string]struct{} // finished names that a person wants gone
+	retainAt time.Time           // when retain looks again by itself; zero: when poked
+	leaseAt  time.Time           // when the next lease is due; zero: none is
+	forgetAt time.Time           // when the receive loop gives up on what was never shown
+	troubles map[operation]map[*trouble]struct{}
+	running  int // tasks under way
+	polls    polls
+	placing  int // messages in hand whose records are not durable yet
+	events   []Event
 
 	ready       bool // caught up with the records: receives
 	suspended   bool
@@ -233,14 +234,6 @@ func (r *Runner) synced() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.ready
-}
-
-// interruptReceive ends the long poll under way, if any: what it was allowed to
-// receive is not allowed any more. r.mu is held.
-func (r *Runner) interruptReceive() {
-	if r.interrupt != nil {
-		r.interrupt()
-	}
 }
 
 // bounded ends the batcher's calls with the Runner.

@@ -259,6 +259,7 @@ func (r *Runner) complete(c *config, h *held) {
 			d.message.Receipt = h.lease.receipt
 			d.message.ReceiveCount = 2 // some of it exists: look first
 			r.mu.Lock()
+			r.placing++
 			h.lease.items = nil
 			for i := range d.items {
 				r.view.take(d.items[i].Name)

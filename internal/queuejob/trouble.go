@@ -56,12 +56,12 @@ func (t *trouble) fail(err error) time.Time {
 
 // ok ends the trouble; a later fail begins anew.
 func (t *trouble) ok() {
-	if t.tries == 0 {
-		return
-	}
 	r := t.r
 	r.mu.Lock()
 	defer r.unlock()
+	if t.tries == 0 {
+		return
+	}
 	t.tries = 0
 	delete(r.troubles[t.op], t)
 	if len(r.troubles[t.op]) == 0 {
