@@ -19,9 +19,9 @@ import (
 // +kubebuilder:printcolumn:name="Reason",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,description="why it is Ready, or not"
 // +kubebuilder:printcolumn:name="Queue",type=string,priority=1,JSONPath=`.spec.queue.sqs['url','name']`
 // +kubebuilder:printcolumn:name="Ack",type=string,priority=1,JSONPath=`.spec.ack`
-// +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 40",message="at most 40 characters leave room for the job's own name behind it"
-// +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="a name is lower case letters, digits and '-', and begins and ends with a letter or digit"
-// +kubebuilder:validation:XValidation:rule="!has(self.metadata.generateName)",message="a QueueJob needs a name of its own"
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 40",message="metadata.name: at most 40 characters leave room for the job's own name behind it"
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="metadata.name: a name is lower case letters, digits and '-', and begins and ends with a letter or digit"
+// +kubebuilder:validation:XValidation:rule="!has(self.metadata.generateName)",message="metadata.generateName: a QueueJob needs a name of its own"
 
 // QueueJob turns each message of a queue into one job, as a CronJob turns each
 // tick into one.
@@ -59,7 +59,8 @@ type QueueJobStatus struct {
 
 	// Jobs are the records by state. A Queued job exists and has no room in the
 	// cluster yet, or is suspended by a quota system.
-	Jobs JobCounts `json:"jobs,omitzero"`
+	// +optional
+	Jobs JobCounts `json:"jobs"`
 
 	// Duplicates is how many messages were recognised as such since the
 	// controller started.
@@ -158,15 +159,15 @@ type QueueSource struct {
 
 // SQSSource is an SQS queue, or one of any endpoint that speaks its protocol.
 // +kubebuilder:validation:XValidation:rule="has(self.url) != has(self.name)",message="exactly one of url and name is wanted"
+// +kubebuilder:validation:XValidation:rule="!has(self.url) || !self.url.contains('@')",message="url: a queue's URL holds no credentials; they come from the environment, or by roleARN"
 type SQSSource struct {
 	// URL is the queue's URL. A host that is not AWS's is its own endpoint.
 	// Exactly one of URL and Name is set.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=2048
-	// +kubebuilder:validation:XValidation:rule="self.matches('^https?://[^/]+/')",message="a queue's URL looks like https://sqs.eu-west-1.amazonaws.com/123456789012/NAME"
-	// +kubebuilder:validation:XValidation:rule="!self.contains('@')",message="a queue's URL holds no credentials; they come from the environment, or by roleARN"
-	// +kubebuilder:validation:XValidation:rule="!self.contains('?') && !self.contains('#')",message="a queue's URL has no ? and no #"
-	// +kubebuilder:validation:XValidation:rule="self.matches('/[A-Za-z0-9_-]{1,80}([.]fifo)?$')",message="a queue's URL ends with the queue's name"
+	// +kubebuilder:validation:XValidation:rule="self.contains('@') || self.matches('^https?://[^/]+/')",message="a queue's URL looks like https://sqs.eu-west-1.amazonaws.com/123456789012/NAME"
+	// +kubebuilder:validation:XValidation:rule="self.contains('@') || !self.contains('?') && !self.contains('#')",message="a queue's URL has no ? and no #"
+	// +kubebuilder:validation:XValidation:rule="self.contains('@') || self.matches('/[A-Za-z0-9_-]{1,80}([.]fifo)?$')",message="a queue's URL ends with the queue's name"
 	URL string `json:"url,omitempty"`
 
 	// Name is looked up in the account; on a laptop it is a queue of the
