@@ -24,6 +24,7 @@ func Files(image string, crds ...[]byte) (map[string][]byte, error) {
 		"install.yaml":            {headClusterWide, crds, clusterWide(image)},
 		"cluster-scoped.yaml":     {headPrerequisites, crds, prerequisites()},
 		"install-namespaced.yaml": {headNamespaced, nil, namespaced(image)},
+		"alerts.yaml":             {headAlerts, nil, monitoring()},
 	} {
 		var out bytes.Buffer
 		out.WriteString(comment(headGenerated + "\n" + file.head))
@@ -67,6 +68,11 @@ Queuemill for one namespace, applied by its owner after an administrator has
 applied cluster-scoped.yaml. Put your namespace's name in place of "` + NamespacedNamespace + `":
 
     sed 's/namespace: ` + NamespacedNamespace + `$/namespace: team-a/' install-namespaced.yaml | kubectl apply -f -`
+
+	headAlerts = `
+For the Prometheus operator: what is scraped, and five alerts, each with a page
+in docs/runbooks. Change the namespace and add the labels that your Prometheus
+selects by, if it does.`
 )
 
 // document is an object as YAML, without the fields that only a server fills.
