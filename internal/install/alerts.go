@@ -76,11 +76,13 @@ func monitoring() []part {
 		selector[key] = value
 	}
 	return []part{
-		{"honorLabels keeps the label namespace of the metrics: it is the QueueJob's, not the controller's.",
+		{
+			"honorLabels keeps the label namespace of the metrics: it is the QueueJob's, not the controller's.",
 			monitor("PodMonitor", map[string]any{
 				"selector":            map[string]any{"matchLabels": selector},
 				"podMetricsEndpoints": []any{map[string]any{"port": "http", "path": "/metrics", "interval": "15s", "honorLabels": true}},
-			})},
+			}),
+		},
 		{"", monitor("PrometheusRule", map[string]any{"groups": []any{map[string]any{"name": "queuemill", "rules": rules}}})},
 	}
 }
