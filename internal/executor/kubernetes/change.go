@@ -94,7 +94,7 @@ func (e *Executor) noteAck(uid string) {
 		e.cluster.acks.note(uid, nil)
 		return
 	}
-	e.cluster.acks.note(uid, t.hasRecord)
+	e.cluster.acks.note(uid, t.recordUIDs)
 }
 
 // annotate is a patch of annotations; nil takes one away.
@@ -127,13 +127,11 @@ func (e *Executor) patchJob(ctx context.Context, o *object, metadata map[string]
 // beginning, which would look as if the job had never been retried. Pods end in
 // the background; until they have, Create of the same name is ErrTerminating.
 func (e *Executor) Delete(ctx context.Context, name, uid string) error {
-	found, err := e.look(ctx, name, false)
-	switch {
-	case err != nil:
-		return fmt.Errorf("delete job %s: %w", name, err)
-	case len(found) == 0 || uid != "" && recordUID(found[0]) != uid:
-		return executor.ErrNotFound
+	found, err := e.meant(ctx, name, uid)
+	if err != nil {
+		return err
 	}
+	gone := 0
 	background := metav1.DeletePropagationBackground
 	for _, o := range found {
 		began := time.Now()
@@ -141,10 +139,35 @@ func (e *Executor) Delete(ctx context.Context, name, uid string) error {
 			Preconditions: &metav1.Preconditions{UID: &o.uid}, PropagationPolicy: &background,
 		})
 		e.cluster.metrics.wrote(resourceJob, verbDelete, began, err)
-		if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+		switch {
+		case apierrors.IsNotFound(err), apierrors.IsConflict(err):
+			gone++
+		case err != nil:
 			return fmt.Errorf("delete job %s: %w", o.name, err)
 		}
 	}
 	e.cluster.acks.forget(recordUID(found[0]))
+	if gone == len(found) {
+		return executor.ErrNotFound
+	}
 	return nil
+}
+
+// meant are the Jobs of the record of that name and UID. What Run has seen of a
+// UID will do: each Job is deleted by its own. A record that somebody else goes
+// on with at this moment goes on.
+func (e *Executor) meant(ctx context.Context, name, uid string) ([]*object, error) {
+	if t := e.cluster.known(e.namespace); t != nil && uid != "" {
+		if seen := t.jobsOf(e.namespace, name); len(seen) > 0 && recordUID(seen[0]) == uid {
+			return seen, nil
+		}
+	}
+	found, err := e.look(ctx, name, false)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("delete job %s: %w", name, err)
+	case len(found) == 0 || uid != "" && recordUID(found[0]) != uid:
+		return nil, executor.ErrNotFound
+	}
+	return found, nil
 }

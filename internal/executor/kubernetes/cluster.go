@@ -161,7 +161,7 @@ func (a *acks) has(uid string) bool {
 }
 
 // note adds a record and, now and then, drops those that are gone.
-func (a *acks) note(uid string, exists func(uid string) bool) {
+func (a *acks) note(uid string, existing func() map[string]struct{}) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.since == nil {
@@ -169,11 +169,12 @@ func (a *acks) note(uid string, exists func(uid string) bool) {
 	}
 	now := time.Now()
 	a.since[uid] = now
-	if len(a.since) < a.bound || exists == nil {
+	if len(a.since) < a.bound || existing == nil {
 		return
 	}
+	exist := existing()
 	for uid, at := range a.since {
-		if now.Sub(at) > ackLag && !exists(uid) {
+		if _, ok := exist[uid]; !ok && now.Sub(at) > ackLag {
 			delete(a.since, uid)
 		}
 	}

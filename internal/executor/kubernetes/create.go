@@ -148,7 +148,7 @@ func (e *Executor) post(ctx context.Context, job *executor.Job, rendered *batchv
 func (e *Executor) renewInvalid(ctx context.Context, job executor.Job, found []*object) (record.Record, error) {
 	last := found[len(found)-1]
 	changed, err := e.patchJob(ctx, last, annotate(map[string]any{
-		AnnotationReason: text(finding{Cause: *job.Invalid}), AnnotationRetry: nil,
+		AnnotationReason: text(finding{Cause: causeOf(&job)}), AnnotationRetry: nil,
 	}))
 	switch {
 	case apierrors.IsNotFound(err), apierrors.IsConflict(err):

@@ -2,18 +2,13 @@ package kubernetes
 
 import (
 	"context"
-	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/types"
 )
 
 const (
@@ -24,9 +19,6 @@ const (
 	tailBytes = 2 << 10
 	// readAtMost bounds what is read of a log whose last lines are long.
 	readAtMost = 256 << 10
-
-	maxEvents     = 10
-	maxEventBytes = 400
 )
 
 // gather looks into what is left of a Job that fails: its pods, the end of the
@@ -54,7 +46,7 @@ func (l *leader) gather(ctx context.Context, o *object) *finding {
 			f.LogTail = e.tail(ctx, p)
 		}
 	}
-	f.Events = e.warnings(ctx, subject)
+	f.Events = l.warnings.of(ctx, o.namespace, subject)
 	if early != nil {
 		if f.LogTail == "" {
 			f.LogTail = early.LogTail
@@ -101,45 +93,6 @@ func lastOf(out string) string {
 		return out[i+1:]
 	}
 	return strings.ToValidUTF8(out, "")
-}
-
-// warnings are what the cluster says of an object, the latest last.
-func (e *Executor) warnings(ctx context.Context, uid types.UID) []string {
-	list, err := e.cluster.client.CoreV1().Events(e.namespace).List(ctx, metav1.ListOptions{
-		FieldSelector: fields.OneTermEqualSelector("involvedObject.uid", string(uid)).String(),
-	})
-	if err != nil {
-		return nil
-	}
-	slices.SortStableFunc(list.Items, func(a, b corev1.Event) int { return timeOf(&a).Compare(timeOf(&b)) })
-	var all []string
-	for i := range list.Items {
-		ev := &list.Items[i]
-		if ev.Type != corev1.EventTypeWarning {
-			continue
-		}
-		line := ev.Reason + ": " + short(ev.Message)
-		if len(line) > maxEventBytes {
-			line = strings.ToValidUTF8(line[:maxEventBytes], "") + "…"
-		}
-		if ev.Count > 1 {
-			line += fmt.Sprintf(" (%d times)", ev.Count)
-		}
-		all = append(all, line)
-	}
-	return all[max(0, len(all)-maxEvents):]
-}
-
-func timeOf(ev *corev1.Event) time.Time {
-	switch {
-	case !ev.LastTimestamp.IsZero():
-		return ev.LastTimestamp.Time
-	case ev.Series != nil:
-		return ev.Series.LastObservedTime.Time
-	case !ev.EventTime.IsZero():
-		return ev.EventTime.Time
-	}
-	return ev.CreationTimestamp.Time
 }
 
 // write notes a finding on its Job, in one patch with what else is to be

@@ -29,7 +29,8 @@ type kubelet struct {
 	client    kubernetes.Interface
 	namespace string
 	node      string
-	hold      bool // pods are left without a node
+	hold      bool // pods are left without a node; set before the first one
+	lingers   bool // pods that are deleted go on until letGo
 
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced at every change
@@ -111,7 +112,7 @@ func (k *kubelet) see(ctx context.Context, pod *corev1.Pod, gone bool) {
 		if p != nil {
 			p.pod = pod
 		}
-		hold := k.hold
+		hold := k.hold || k.lingers
 		k.wake()
 		k.mu.Unlock()
 		if pod.DeletionTimestamp != nil && !hold {
@@ -252,4 +253,16 @@ func (k *kubelet) serveLogs(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+}
+
+func (k *kubelet) setLingers(lingers bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.lingers = lingers
+}
+
+// letGo ends the pods that linger.
+func (k *kubelet) letGo(ctx context.Context) {
+	k.setLingers(false)
+	k.expect(k.client.CoreV1().Pods(k.namespace).DeleteCollection(ctx, *metav1.NewDeleteOptions(0), metav1.ListOptions{}))
 }

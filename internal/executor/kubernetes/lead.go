@@ -34,7 +34,7 @@ func (c *Cluster) Lead(ctx context.Context) error {
 		return nil //nolint:nilerr // ctx has ended
 	}
 	l := &leader{
-		c: c, t: c.tracker, wake: make(chan struct{}, 1),
+		c: c, t: c.tracker, wake: make(chan struct{}, 1), warnings: warnings{client: c.client},
 		queued: make(map[types.UID]phase), early: make(map[types.UID]*finding), stuck: make(map[types.UID]*stuck),
 	}
 	l.t.lead(l.note)
@@ -55,9 +55,11 @@ type leader struct {
 	t    *tracker
 	wake chan struct{} // capacity 1
 
+	warnings warnings
+
 	mu     sync.Mutex
 	queue  []*object
-	queued map[types.UID]phase // as they were when they were put into the queue
+	queued map[types.UID]phase    // as they were when they were put into the queue
 	early  map[types.UID]*finding // of Jobs that fail while their pods still end
 
 	stuck map[types.UID]*stuck // of watchStuck alone

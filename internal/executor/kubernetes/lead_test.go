@@ -58,8 +58,6 @@ func (r *rig) get(name string) record.Record {
 	return rec
 }
 
-func failedNow(rec record.Record) bool { return rec.State == record.Failed }
-
 // Why a job failed is told with its end, stands on its Job, and is still there
 // when its pods are gone.
 func TestWhyAJobFailedIsGatheredAndOutlivesItsPods(t *testing.T) {

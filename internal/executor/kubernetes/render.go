@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/queuemill/queuemill/internal/executor"
+	"github.com/queuemill/queuemill/internal/reason"
 )
 
 // What a job's containers see of the message.
@@ -52,7 +53,7 @@ func render(namespace string, t *template, job *executor.Job, p place, parts *pa
 	setLabels(meta, job)
 	if job.Invalid != nil {
 		set(&meta.Labels, LabelState, stateInvalid)
-		why, err := json.Marshal(finding{Cause: *job.Invalid})
+		why, err := json.Marshal(finding{Cause: causeOf(job)})
 		if err != nil {
 			return nil, fmt.Errorf("render job %s: %w", job.Name, err)
 		}
@@ -65,6 +66,16 @@ func render(namespace string, t *template, job *executor.Job, p place, parts *pa
 	}
 	annotateRecord(meta, job, p, parts)
 	return out, nil
+}
+
+// causeOf is why a message is invalid. What of a confidential one does not fit
+// is not told: it may quote the message.
+func causeOf(job *executor.Job) reason.Cause {
+	cause := *job.Invalid
+	if job.Confidential && (cause.Reason == reason.NotJSON || cause.Reason == reason.SchemaMismatch) {
+		cause.Detail = "the message is confidential: what of it does not fit is not shown"
+	}
+	return cause
 }
 
 func setLabels(meta *metav1.ObjectMeta, job *executor.Job) {

@@ -15,14 +15,13 @@ const (
 	// settleTime is how long a pod may set its volumes up, and a Job be without
 	// pods, before the cluster's events are asked why.
 	settleTime = 6 * time.Second
-	// askAgain is when they are asked again.
-	askAgain = 20 * time.Second
+	// askEvery is how often they are asked, for all Jobs of a namespace at once.
+	askEvery = 6 * time.Second
 	// lasting is how long a cause must last to be written down: the verbs, which
 	// watch nothing, see it then.
 	lasting = 8 * time.Second
-	// Each look at all Jobs asks and writes so much at most, so that a cluster
-	// full of pending pods is not made busier by it.
-	asksPerLook   = 20
+	// writesPerLook bounds what a look at all Jobs writes, so that a cluster full
+	// of pending pods is not made busier by it.
 	writesPerLook = 20
 )
 
@@ -30,8 +29,7 @@ const (
 type stuck struct {
 	cause  reason.Reason // empty: none yet
 	since  time.Time     // of the cause
-	asked  time.Time
-	looked int // the round in which it was seen last
+	looked int           // the round in which it was seen last
 }
 
 // watchStuck looks for Jobs that can't start, and releases what is held back too
@@ -40,13 +38,14 @@ func (l *leader) watchStuck(ctx context.Context) {
 	held, look := time.NewTicker(holdAtMost/10), time.NewTicker(lookEvery)
 	defer held.Stop()
 	defer look.Stop()
-	for round := 1; ; round++ {
+	for round := 0; ; {
 		select {
 		case <-ctx.Done():
 			return
 		case now := <-held.C:
 			l.t.releaseSince(now.Add(-holdAtMost))
 		case now := <-look.C:
+			round++
 			l.lookAtStuck(ctx, round, now)
 		}
 	}
@@ -59,7 +58,9 @@ type waiting struct {
 }
 
 func (l *leader) lookAtStuck(ctx context.Context, round int, now time.Time) {
-	asks, writes := asksPerLook, writesPerLook
+	writes := writesPerLook
+	ask := round%int(askEvery/lookEvery) == 0
+	said := make(map[string]map[types.UID][]string) // by namespace
 	for _, w := range l.t.waiting() {
 		o := w.object
 		s := l.stuck[o.uid]
@@ -69,10 +70,11 @@ func (l *leader) lookAtStuck(ctx context.Context, round int, now time.Time) {
 		}
 		s.looked = round
 		f := stuckNow(w.pods)
-		if f == nil && w.settles(now) && now.Sub(s.asked) >= askAgain && asks > 0 {
-			asks--
-			s.asked = now
-			if f = l.ask(ctx, w); f != nil {
+		if f == nil && ask && w.settles(now) {
+			if said[o.namespace] == nil {
+				said[o.namespace] = l.warnings.list(ctx, o.namespace)
+			}
+			if f = w.explain(said[o.namespace]); f != nil {
 				l.t.found(o.uid, f)
 			}
 		}
@@ -94,6 +96,7 @@ func (l *leader) lookAtStuck(ctx context.Context, round int, now time.Time) {
 		}
 	}
 	l.tidy()
+	l.warnings.forget(now.Add(-time.Minute))
 	for uid, s := range l.stuck {
 		if s.looked != round {
 			delete(l.stuck, uid)
@@ -110,15 +113,13 @@ func (w *waiting) settles(now time.Time) bool {
 	return p.settingUp && now.Sub(p.created) >= settleTime
 }
 
-// ask looks for the cause in the cluster's events, nil when they name none.
-func (l *leader) ask(ctx context.Context, w waiting) *finding {
-	ctx, cancel := context.WithTimeout(ctx, gatherTimeout)
-	defer cancel()
-	subject, f := types.UID(w.object.uid), &finding{Stuck: true}
+// explain looks for the cause in what the cluster says, nil when it names none.
+func (w *waiting) explain(said map[types.UID][]string) *finding {
+	subject, f := w.object.uid, &finding{Stuck: true}
 	if n := len(w.pods); n > 0 {
 		subject, f.Pod = w.pods[n-1].uid, w.pods[n-1].name
 	}
-	f.Events = l.c.Executor(w.object.namespace, nil).warnings(ctx, subject)
+	f.Events = said[subject]
 	for i := len(f.Events) - 1; i >= 0; i-- {
 		name, detail, _ := strings.Cut(f.Events[i], ": ")
 		if why := eventReason(name, detail); why != "" {
