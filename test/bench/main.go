@@ -49,6 +49,8 @@ var groups = []group{
 	{"pickup", func(ctx context.Context, b *bench) error { return b.pickup(ctx) }},
 	{"million", func(ctx context.Context, b *bench) error { return b.million(ctx) }},
 	{"jobs", func(ctx context.Context, b *bench) error { return b.jobs(ctx) }},
+	{"kube-latency", func(ctx context.Context, b *bench) error { return b.kubeLatency(ctx) }},
+	{"kube-burst", func(ctx context.Context, b *bench) error { return b.kubeBurst(ctx) }},
 	{"idle", func(ctx context.Context, b *bench) error { return b.idle(ctx) }},
 }
 

@@ -22,6 +22,8 @@ type bench struct {
 
 	none, empty, full *process // does nothing; queues are empty; one has a million messages
 	queues            int
+
+	kube *kube // nil: not started
 }
 
 const (
@@ -31,6 +33,9 @@ const (
 )
 
 func (b *bench) close() {
+	if b.kube != nil {
+		b.kube.close()
+	}
 	for _, p := range []*process{b.none, b.empty, b.full} {
 		if p != nil {
 			p.kill()
