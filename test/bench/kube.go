@@ -60,7 +60,7 @@ func (b *bench) kubernetes(ctx context.Context) (*kube, error) {
 	if k.client, err = kubernetes.NewForConfig(k.config); err != nil {
 		return nil, err
 	}
-	if _, err := k.kubectl(ctx, "", "apply", "-f", k.crds); err != nil {
+	if err := k.kubectl(ctx, "", "apply", "-f", k.crds); err != nil {
 		return nil, err
 	}
 	if _, err := k.client.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: kubeNamespace}}, metav1.CreateOptions{}); err != nil {
@@ -97,15 +97,15 @@ func (k *kube) close() {
 }
 
 // kubectl runs it as a person would; stdin may be a manifest.
-func (k *kube) kubectl(ctx context.Context, stdin string, args ...string) (string, error) {
+func (k *kube) kubectl(ctx context.Context, stdin string, args ...string) error {
 	cmd := exec.CommandContext(ctx, k.cluster.Bin("kubectl"), append([]string{"--kubeconfig", k.cluster.Kubeconfig(), "-n", kubeNamespace}, args...)...)
 	cmd.Stdin = strings.NewReader(stdin)
-	var out, errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errs
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
 	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, errs.String())
+		return fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, errs.String())
 	}
-	return out.String(), nil
+	return nil
 }
 
 // controller is one of ours.
@@ -156,7 +156,7 @@ func (k *kube) queueJob(ctx context.Context, name string, suspend bool) (*kubeQu
 		return nil, err
 	}
 	q := &kubeQueue{name: name, url: k.sqs.queueURL(name), client: admin(k.sqs)}
-	_, err := k.kubectl(ctx, fmt.Sprintf(`apiVersion: queuemill.dev/v1alpha1
+	err := k.kubectl(ctx, fmt.Sprintf(`apiVersion: queuemill.dev/v1alpha1
 kind: QueueJob
 metadata: {name: %s}
 spec:
@@ -178,13 +178,13 @@ spec:
 
 // resume lets a suspended QueueJob receive.
 func (k *kube) resume(ctx context.Context, name string) error {
-	_, err := k.kubectl(ctx, "", "patch", "queuejob", name, "--type=merge", "-p", `{"spec":{"suspend":false}}`)
+	err := k.kubectl(ctx, "", "patch", "queuejob", name, "--type=merge", "-p", `{"spec":{"suspend":false}}`)
 	return err
 }
 
 // sweep removes all Jobs and QueueJobs.
 func (k *kube) sweep(ctx context.Context) error {
-	if _, err := k.kubectl(ctx, "", "delete", "queuejobs", "--all", "--wait=true"); err != nil {
+	if err := k.kubectl(ctx, "", "delete", "queuejobs", "--all", "--wait=true"); err != nil {
 		return err
 	}
 	background := metav1.DeletePropagationBackground
