@@ -23,6 +23,19 @@
 // owned by the QueueJob until the Job owns it, so that nothing of it is left
 // when the controller dies in between; nobody needs to list Secrets.
 //
+// # What a container gets
+//
+// Every container and init container has the message's files under
+// /run/queuemill (QUEUEMILL_MESSAGE_FILE, QUEUEMILL_ATTRIBUTES_FILE) and its
+// variables before its own env. Of a name that both have the container's stands
+// alone. envFrom can't be looked into, and in Kubernetes env wins over it: a
+// variable of the message does too. It also wins over those that Kubernetes sets
+// (HOSTNAME, KUBERNETES_SERVICE_HOST, NAME_SERVICE_HOST): message.env names it,
+// so its author wants that; a message chooses no names but behind
+// QUEUEMILL_ATTR_. Ephemeral containers get nothing. In literal values every $ is
+// doubled, which the kubelet's expansion of $(NAME) takes back; values from a
+// Secret it does not expand.
+//
 // # What is seen
 //
 // Reads that decide something are live: Get, List, and Create's look at what

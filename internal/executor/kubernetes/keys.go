@@ -13,6 +13,8 @@ const (
 	LabelRecord   = "queuemill.dev/record"   // the record's name, the first Job's
 	LabelIdentity = "queuemill.dev/identity" // hash of the identity
 	LabelState    = "queuemill.dev/state"    // of Jobs, where it costs no write: invalid, failed
+
+	LabelTemplateHash = "queuemill.dev/template-hash" // of Jobs: which template it was made of
 )
 
 // Values of LabelState.
@@ -37,7 +39,6 @@ const (
 	AnnotationKey          = "queuemill.dev/idempotency-key"
 	AnnotationAttempt      = "queuemill.dev/attempt"
 	AnnotationRecordUID    = "queuemill.dev/record-uid" // of the first Job; on later ones
-	AnnotationTemplateHash = "queuemill.dev/template-hash"
 	AnnotationReason       = "queuemill.dev/reason" // why it failed, is invalid or can't start: JSON
 	AnnotationAcked        = "queuemill.dev/acked"
 	AnnotationRetry        = "queuemill.dev/retry" // a person's request: the next attempt

@@ -130,7 +130,7 @@ func objectOf(j *batchv1.Job) *object {
 		queueJob: j.Labels[LabelQueueJob], identity: j.Labels[LabelIdentity], key: a[AnnotationKey],
 		messageID: a[AnnotationMessageID], groupID: a[AnnotationGroupID], receipt: queue.Receipt(a[AnnotationReceipt]),
 		sentAt: a.time(AnnotationSentAt), items: a.number(AnnotationItems), size: a.number(AnnotationSize),
-		secret: a[AnnotationSecret], templateHash: a[AnnotationTemplateHash], confidential: a.is(AnnotationConfidential),
+		secret: a[AnnotationSecret], templateHash: j.Labels[LabelTemplateHash], confidential: a.is(AnnotationConfidential),
 		acked: a.is(AnnotationAcked), retry: a.is(AnnotationRetry), prune: a.is(AnnotationPrune),
 	}
 	o.slot = max(1, slotOf(o.record, o.name))

@@ -60,7 +60,7 @@ func render(namespace string, t *template, job *executor.Job, p place, parts *pa
 		set(&meta.Annotations, AnnotationReason, string(why))
 	} else {
 		set(&meta.Annotations, AnnotationAttempt, strconv.Itoa(job.Attempt))
-		set(&meta.Annotations, AnnotationTemplateHash, t.hash)
+		set(&meta.Labels, LabelTemplateHash, t.hash)
 		setLabels(&out.Spec.Template.ObjectMeta, job)
 		inject(&out.Spec.Template, job, parts)
 	}
