@@ -39,7 +39,7 @@ const (
 	AnnotationKey          = "queuemill.dev/idempotency-key"
 	AnnotationAttempt      = "queuemill.dev/attempt"
 	AnnotationRecordUID    = "queuemill.dev/record-uid" // of the first Job; on later ones
-	AnnotationReason       = "queuemill.dev/reason" // why it failed, is invalid or can't start: JSON
+	AnnotationReason       = "queuemill.dev/reason"     // why it failed, is invalid or can't start: JSON
 	AnnotationAcked        = "queuemill.dev/acked"
 	AnnotationRetry        = "queuemill.dev/retry" // a person's request: the next attempt
 	AnnotationPrune        = "queuemill.dev/prune" // a person's request: away with the finished record
