@@ -59,9 +59,13 @@ func TestManifestsAreValid(t *testing.T) {
 	if shown == nil {
 		t.Fatal("the README shows no manifest")
 	}
-	paths, err := filepath.Glob("*/queuemill.yaml")
-	if err != nil || len(paths) == 0 {
-		t.Fatalf("no manifests: %v", err)
+	var paths []string
+	for _, pattern := range []string{"*/queuemill.yaml", "*/kubernetes.yaml"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil || len(found) == 0 {
+			t.Fatalf("no manifests: %v", err)
+		}
+		paths = append(paths, found...)
 	}
 	path := filepath.Join(t.TempDir(), "readme.yaml")
 	if err := os.WriteFile(path, shown[1], 0o644); err != nil {

@@ -22,6 +22,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"sigs.k8s.io/yaml"
 
 	"github.com/queuemill/queuemill/test/cluster"
 )
@@ -346,5 +347,39 @@ func TestOwnerOfANamespaceInstallsThere(t *testing.T) {
 	job.Labels["queuemill.dev/queuejob"] = "ping"
 	if _, err := clientAs(t, c, account).BatchV1().Jobs(namespace).Create(t.Context(), job, metav1.CreateOptions{}); err != nil {
 		t.Errorf("its controller creates a record: %v", err)
+	}
+}
+
+// TestExamplesAreAccepted sends the manifests of the examples to the API server
+// as they are, and the Jobs that their templates make.
+func TestExamplesAreAccepted(t *testing.T) {
+	c := installed(t)
+	mustKubectl(t, c, "", "wait", "--for=condition=Established", "crd/queuejobs."+Group, "--timeout=30s")
+	namespace := cluster.Namespace(t, c)
+	for _, file := range []string{"ping/kubernetes.yaml", "csv/kubernetes.yaml", "csv/volume-efs.yaml", "csv/volume-hostpath.yaml", "csv/files.yaml"} {
+		path := filepath.Join("../../examples", file)
+		if out := mustKubectl(t, c, "", "apply", "--validate=strict", "--dry-run=server", "-n", namespace, "-f", path); strings.Contains(out, "Warning") {
+			t.Errorf("%s: %s", file, out)
+		}
+		if filepath.Base(file) != "kubernetes.yaml" {
+			continue
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var qj struct {
+			Spec struct {
+				Kubernetes struct{ JobTemplate batchv1.JobTemplateSpec }
+			}
+		}
+		if err := yaml.Unmarshal(text, &qj); err != nil {
+			t.Fatal(err)
+		}
+		job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: "sample"}, Spec: qj.Spec.Kubernetes.JobTemplate.Spec}
+		options := metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}, FieldValidation: metav1.FieldValidationStrict}
+		if _, err := clientAs(t, c, "").BatchV1().Jobs(namespace).Create(t.Context(), job, options); err != nil {
+			t.Errorf("%s: %v", file, err)
+		}
 	}
 }
