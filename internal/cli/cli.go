@@ -110,7 +110,7 @@ verbs beside it. They speak to the controller at --server, or to the cluster tha
 	)
 	add := func(group string, verbs ...*cobra.Command) {
 		for _, v := range verbs {
-			v.GroupID = group
+			v.GroupID, v.Long, v.Example = group, p.asCalled(v.Long), p.asCalled(v.Example)
 			root.AddCommand(v)
 		}
 	}

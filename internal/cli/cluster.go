@@ -36,6 +36,14 @@ func calledAs(name string, args []string) (plugin bool, _ []string) {
 // ownName finds where a text tells a person to call the program.
 var ownName = regexp.MustCompile(`\bqueuemill (status|suspend|resume|validate|jobs|describe|logs|retry|prune|delete|send|peek|redrive|purge|doctor|version|completion|--help)\b`)
 
+// name is what a person types to call the program.
+func (p *program) name() string {
+	if p.plugin {
+		return pluginName
+	}
+	return "queuemill"
+}
+
 // asCalled names the program in a text as the person called it.
 func (p *program) asCalled(text string) string {
 	if !p.plugin {

@@ -53,7 +53,7 @@ shown with --confidential only.`,
 				if !j.Confidential || confidential {
 					tail = lastLines(cmd.Context(), c, &j)
 				}
-				_, err := io.WriteString(p.env.Stdout, describeJob(&j, confidential, tail))
+				_, err := io.WriteString(p.env.Stdout, describeJob(p.name(), &j, confidential, tail))
 				return err
 			}})
 		},
@@ -113,7 +113,8 @@ func (d *description) block(title, text string) {
 	}
 }
 
-func describeJob(j *httpapi.Job, confidential bool, tail string) string {
+// describeJob is j for people; program is what they call for more.
+func describeJob(program string, j *httpapi.Job, confidential bool, tail string) string {
 	var d description
 	d.line("Job", "%s", j.Name)
 	if j.Namespace != "" {
@@ -151,12 +152,12 @@ func describeJob(j *httpapi.Job, confidential bool, tail string) string {
 	}
 	switch gathered := gatheredTail(j); {
 	case tail != "":
-		d.block(fmt.Sprintf("Output (its last lines; all of it: queuemill logs %s)", j.Name), tail)
+		d.block(fmt.Sprintf("Output (its last lines; all of it: %s logs %s)", program, j.Name), tail)
 	case gathered != "" && (!j.Confidential || confidential):
 		d.block("Output (its last lines, kept when it failed; its pod is gone)", gathered)
 	}
 	if j.State == record.Failed || j.State == record.Invalid {
-		fmt.Fprintf(&d, "\nRun it again: queuemill retry %s\n", j.Name)
+		fmt.Fprintf(&d, "\nRun it again: %s retry %s\n", program, j.Name)
 	}
 	return d.String()
 }
@@ -217,7 +218,10 @@ func attemptsTable(j *httpapi.Job) *table {
 	pods := slices.ContainsFunc(j.Attempts, func(a record.Attempt) bool { return a.Job != "" })
 	header := []string{"NUMBER", "STARTED", "DURATION", "EXIT", "REASON", "PEAK MEMORY", "OUTPUT", "DETAIL"}
 	if pods {
-		header = []string{"NUMBER", "STARTED", "DURATION", "EXIT", "REASON", "POD", "DETAIL"}
+		header = []string{"NUMBER", "STARTED", "DURATION", "EXIT", "REASON", "POD"}
+		if len(j.Attempts) > 1 { // that of a single one is above
+			header = append(header, "DETAIL")
+		}
 	}
 	t := newTable("", header...)
 	for i := range j.Attempts {
@@ -238,7 +242,8 @@ func attemptsTable(j *httpapi.Job) *table {
 		}
 		row := []string{fmt.Sprint(a.Number), moment(a.StartedAt), ran, orDash(exitText(a)), orDash(why)}
 		if pods {
-			row = append(row, orDash(a.Pod), orDash(detail))
+			row[1] = since(a.StartedAt) + " ago"
+			row = append(row, orDash(a.Pod), orDash(detail))[:len(header)]
 		} else {
 			row = append(row, peak, size(a.LogSize), orDash(detail))
 		}

@@ -22,7 +22,8 @@ func (p *program) pruneCommand() *cobra.Command {
 		Short: "Remove finished jobs and their output",
 		Long: `Remove finished jobs and their output: succeeded ones unless --state says
 otherwise. A job whose message the queue may still hold stays, and so does one
-that finished within the QueueJob's deduplicationWindow.`,
+that finished within the QueueJob's deduplicationWindow. In a cluster the
+controller is asked to remove them, and prune waits until it has.`,
 		Example:           "  queuemill prune --dry-run\n  queuemill prune ping --state failed,invalid --older-than 24h --yes",
 		Args:              argsNamed("QUEUEJOB", 0, 1),
 		ValidArgsFunction: p.completeQueueJobs(1),

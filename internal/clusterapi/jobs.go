@@ -8,9 +8,11 @@ import (
 	"net/http"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/queuemill/queuemill/internal/executor"
+	"github.com/queuemill/queuemill/internal/executor/kubernetes"
 	"github.com/queuemill/queuemill/internal/httpapi"
 	"github.com/queuemill/queuemill/internal/record"
 )
@@ -25,11 +27,14 @@ func (b *Backend) List(ctx context.Context, queueJob string) ([]record.Record, e
 // of is where the job is. A job's name holds a hash of its namespace, so with
 // all namespaces it is in one of them.
 func (b *Backend) of(ctx context.Context, name string) (Jobs, error) {
+	if len(validation.IsDNS1123Subdomain(name)) > 0 {
+		return nil, executor.ErrNotFound // the API server would refuse the question
+	}
 	if b.access.Namespace != "" {
 		return b.jobs(b.access.Namespace), nil
 	}
 	found, err := b.client.BatchV1().Jobs(metav1.NamespaceAll).List(ctx, metav1.ListOptions{
-		FieldSelector: fields.OneTermEqualSelector(metav1.ObjectNameField, name).String(),
+		LabelSelector: labels.Set{kubernetes.LabelRecord: name}.String(), Limit: 1,
 	})
 	if err != nil {
 		return nil, b.Explain(err)
@@ -46,7 +51,16 @@ func (b *Backend) Get(ctx context.Context, name string) (record.Record, error) {
 	if err != nil {
 		return record.Record{}, err
 	}
+	return b.get(ctx, jobs, name)
+}
+
+// get is a record; without its body where that is in a Secret that the caller
+// may not read.
+func (b *Backend) get(ctx context.Context, jobs Jobs, name string) (record.Record, error) {
 	rec, err := jobs.Get(ctx, name)
+	if errors.Is(err, kubernetes.ErrNoMessage) {
+		err = nil
+	}
 	return rec, b.Explain(err)
 }
 
@@ -78,9 +92,7 @@ func (b *Backend) Watch(ctx context.Context, queueJob string, ready func(), hand
 	if _, err := b.List(ctx, queueJob); err != nil {
 		return err
 	}
-	return b.Explain(b.watching(ctx, func(ctx context.Context, jobs Jobs) error {
-		return jobs.Watch(ctx, queueJob, ready, handle)
-	}))
+	return b.Explain(b.jobs(b.access.Namespace).Watch(ctx, queueJob, ready, handle))
 }
 
 // Retry is httpapi.Controller's: it annotates the job; the controller starts
@@ -90,19 +102,17 @@ func (b *Backend) Retry(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	rec, err := jobs.Get(ctx, name)
+	rec, err := b.get(ctx, jobs, name)
 	if err != nil {
-		return b.Explain(err)
+		return err
 	}
 	switch {
 	case rec.State == record.Succeeded:
 		return conflict("send the message again if it is to be done again", "job %s has succeeded", name)
 	case !rec.State.Finished():
 		return conflict("wait until it has finished", "job %s is unfinished", name)
-	case rec.RetryRequested:
-		return nil
 	}
-	if err := b.hasQueueJob(ctx, &rec); err != nil {
+	if err := b.hasQueueJob(ctx, &rec); err != nil || rec.RetryRequested {
 		return err
 	}
 	yes := true

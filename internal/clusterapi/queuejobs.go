@@ -148,15 +148,15 @@ func (b *Backend) Status(ctx context.Context) (httpapi.Status, error) {
 	}
 	s := httpapi.Status{Version: b.version, QueueJobs: []httpapi.QueueJob{}, Queues: queuesOf(all), Idle: true}
 	for i := range all {
-		view := viewOf(&all[i])
+		view := View(&all[i])
 		s.Idle = s.Idle && idle(&all[i])
 		s.QueueJobs = append(s.QueueJobs, view)
 	}
 	return s, nil
 }
 
-// viewOf is a QueueJob as the API shows it.
-func viewOf(qj *v1alpha1.QueueJob) httpapi.QueueJob {
+// View is a QueueJob as the API shows it.
+func View(qj *v1alpha1.QueueJob) httpapi.QueueJob {
 	qj.SetDefaults()
 	v := httpapi.QueueJob{
 		Name: qj.Name, Namespace: qj.Namespace, Queue: queueLabel(qj), Executor: "kubernetes",

@@ -32,11 +32,12 @@ func Cluster(ctx context.Context, b *clusterapi.Backend, o ClusterOptions) (*Rep
 	}
 	installed := c.crd(ctx)
 	c.ownRights(ctx)
-	c.controller(ctx)
 	if !installed {
+		c.controller(ctx, nil)
 		return &c.report, nil
 	}
 	all, err := b.QueueJobs(ctx)
+	c.controller(ctx, all)
 	if err != nil {
 		c.add(found(Problem, "queuejobs", "", hintOf(err), "%v", err))
 		return &c.report, nil
@@ -44,15 +45,11 @@ func Cluster(ctx context.Context, b *clusterapi.Backend, o ClusterOptions) (*Rep
 	if len(all) == 0 {
 		c.add(ok("queuejobs", "", "there are none in %s", scope(c.namespace)))
 	}
-	status, err := b.Status(ctx)
-	if err != nil {
-		c.add(found(Problem, "queuejobs", "", hintOf(err), "%v", err))
-		return &c.report, nil
-	}
-	for i := range status.QueueJobs {
-		c.add(conditions(&status.QueueJobs[i])...)
-		if g := all[i].Generation; i < len(all) && all[i].Status.ObservedGeneration != g && all[i].Status.ObservedGeneration != 0 {
-			c.add(found(Warning, "edit", label(&status.QueueJobs[i]), "is the controller running? see above", "the controller has not taken up the latest edit"))
+	for i := range all {
+		view := clusterapi.View(&all[i])
+		c.add(conditions(&view)...)
+		if seen := all[i].Status.ObservedGeneration; seen != 0 && seen != all[i].Generation {
+			c.add(found(Warning, "edit", label(&view), "is the controller running? see above", "the controller has not taken up the latest edit"))
 		}
 		c.add(lease(&all[i])...)
 	}

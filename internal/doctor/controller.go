@@ -12,6 +12,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/queuemill/queuemill/api/v1alpha1"
 	"github.com/queuemill/queuemill/internal/install"
 )
 
@@ -20,7 +21,10 @@ const controllerPods = "app.kubernetes.io/name=queuemill,app.kubernetes.io/compo
 
 // controller looks for a controller that serves what is meant, by the Lease of
 // its leader: in its own namespace when it serves all, else in the served one.
-func (c *clusterExam) controller(ctx context.Context) {
+//
+// One that works without election has no Lease; that it was there shows in the
+// status of QueueJobs.
+func (c *clusterExam) controller(ctx context.Context, queueJobs []v1alpha1.QueueJob) {
 	const name = "controller"
 	homes := []string{install.Namespace}
 	if c.namespace != "" && c.namespace != install.Namespace {
@@ -30,6 +34,11 @@ func (c *clusterExam) controller(ctx context.Context) {
 	if len(leases) == 0 {
 		if err != nil {
 			c.add(found(Unknown, name, "", "", "could not be looked for: %v", c.backend.Explain(err)))
+			return
+		}
+		if slices.ContainsFunc(queueJobs, func(qj v1alpha1.QueueJob) bool { return len(qj.Status.Conditions) > 0 }) {
+			c.add(found(Warning, name, "", "let it run with --leader-elect: then its Lease tells, and another one can take over",
+				"one has worked here without --leader-elect; whether it still runs can't be told"))
 			return
 		}
 		c.add(found(Problem, name, "", "kubectl apply -f deploy/kubernetes/install.yaml, or start one with: queuemill controller --leader-elect",

@@ -26,10 +26,17 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/queuemill/queuemill/api/v1alpha1"
 	"github.com/queuemill/queuemill/internal/cli"
+	"github.com/queuemill/queuemill/internal/executor"
+	kubernetesjobs "github.com/queuemill/queuemill/internal/executor/kubernetes"
 	"github.com/queuemill/queuemill/internal/executor/process"
 	"github.com/queuemill/queuemill/internal/install"
+	"github.com/queuemill/queuemill/internal/message"
+	"github.com/queuemill/queuemill/internal/reason"
+	"github.com/queuemill/queuemill/internal/record"
 	"github.com/queuemill/queuemill/test/cluster"
+	"github.com/queuemill/queuemill/test/cluster/fakekubelet"
 	"github.com/queuemill/queuemill/test/mill"
 )
 
@@ -61,12 +68,34 @@ func (w withCluster) Run() int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	ctx, cancel := context.WithCancel(context.Background())
+	kubelet := make(chan error, 1)
+	go func() { kubelet <- fakekubelet.Run(ctx, fakekubelet.Options{Config: theCluster.Config(), Plan: plan}) }()
 	code := w.m.Run()
+	cancel()
+	if err := <-kubelet; err != nil && !errors.Is(err, context.Canceled) {
+		fmt.Fprintln(os.Stderr, err)
+		code = max(code, 1)
+	}
 	if err := theCluster.Stop(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		code = max(code, 1)
 	}
 	return code
+}
+
+// plan runs a pod as its message says: "exit N", or "hold" for one that finds no
+// node; anything else succeeds.
+func plan(pod *corev1.Pod) fakekubelet.Plan {
+	message := pod.Annotations[kubernetesjobs.AnnotationPayload]
+	if message == "hold" {
+		return fakekubelet.Plan{Hold: true}
+	}
+	if code, ok := strings.CutPrefix(message, "exit "); ok {
+		n, _ := strconv.ParseInt(code, 10, 32)
+		return fakekubelet.Plan{ExitCode: int32(n)}
+	}
+	return fakekubelet.Plan{}
 }
 
 // TestWithoutAnInstall comes first: it finds no QueueJobs in the cluster.
@@ -96,6 +125,7 @@ func run(t *testing.T, dir string) {
 		Setup: func(e *testscript.Env) error {
 			namespace := cluster.Namespace(e.T().(testing.TB), theCluster)
 			e.Values[namespaceKey{}] = namespace
+			e.Values[backgroundKey{}] = background{}
 			e.Setenv("NAMESPACE", namespace)
 			e.Setenv("HOME", e.WorkDir)
 			e.Setenv("TZ", "UTC")
@@ -106,7 +136,9 @@ func run(t *testing.T, dir string) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"run":   runCode,
+			"start": start, "finish": finish, "waitfor": waitFor,
 			"lease": func(ts *testscript.TestScript, _ bool, args []string) { lease(ts, client, args) },
+			"job":   makeJob,
 			"as":    func(ts *testscript.TestScript, _ bool, args []string) { as(ts, client, args) },
 		},
 		RequireUniqueNames:  true,
@@ -167,6 +199,34 @@ func lease(ts *testscript.TestScript, client kubernetes.Interface, args []string
 		Spec:       coordinationv1.LeaseSpec{HolderIdentity: &args[0], LeaseDurationSeconds: &seconds, RenewTime: &renewed},
 	}, metav1.CreateOptions{})
 	ts.Check(err)
+}
+
+// job VAR QUEUEJOB ID BODY makes the job of a message, as the controller would,
+// and sets VAR to its name. The body "invalid" makes an Invalid record; an ID
+// that begins with secret- a confidential one.
+func makeJob(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 4 {
+		ts.Fatalf("usage: job VAR QUEUEJOB ID BODY")
+	}
+	queueJob, id, body := args[1], args[2], args[3]
+	namespace := ts.Value(namespaceKey{}).(string)
+	opened, err := kubernetesjobs.Open(kubernetesjobs.Options{Config: theCluster.Config()})
+	ts.Check(err)
+	name, hash := message.RecordName(namespace, queueJob, id)
+	job := executor.Job{
+		Name: name, Attempt: 1, Namespace: namespace, QueueJob: queueJob, Identity: hash,
+		IdempotencyKey: message.IdempotencyKey(namespace, queueJob, id),
+		Message:        record.Message{ID: id, Body: body, Size: len(body), SentAt: time.Now(), Receipt: "receipt"},
+		Payload:        body, Confidential: strings.HasPrefix(id, "secret-"),
+		Spec: &v1alpha1.QueueJobSpec{Kubernetes: &v1alpha1.KubernetesTemplate{}},
+	}
+	job.Spec.Kubernetes.JobTemplate.Raw = []byte(`{"spec": {"backoffLimit": 0, "template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "main", "image": "main"}]}}}}`)
+	if body == "invalid" {
+		job.Invalid = &reason.Cause{Reason: reason.SchemaMismatch, Detail: "it says invalid"}
+	}
+	_, err = opened.Executor(namespace, nil).Create(context.Background(), job)
+	ts.Check(err)
+	ts.Setenv(args[0], name)
 }
 
 // run CODE COMMAND ARG… is exec with the exit code that is expected.

@@ -147,7 +147,11 @@ func (t *tracker) isHeld(r *tracked) bool {
 }
 
 func (t *tracker) tell(key recordKey, rec *record.Record, deleted bool) {
-	t.feedOf(key.namespace).Publish(executor.Event{Record: *rec, Deleted: deleted})
+	e := executor.Event{Record: *rec, Deleted: deleted}
+	t.feedOf(key.namespace).Publish(e)
+	if all := t.feeds[""]; all != nil && key.namespace != "" { // somebody watches all namespaces
+		all.Publish(e)
+	}
 }
 
 // putJob takes in a Job that is new or has changed.
