@@ -14,7 +14,7 @@ const VerbRun = "run"
 // it knows, since it gave them.
 func ControllerRules() []rbacv1.PolicyRule {
 	return []rbacv1.PolicyRule{
-		rule(Group, "queuejobs", "get", "list", "watch", "patch", VerbRun),
+		rule(Group, "queuejobs", "list", "watch", "patch", VerbRun),
 		rule(Group, "queuejobs/status", "patch"),
 		rule("batch", "jobs", "create", "delete", "get", "list", "patch", "watch"),
 		rule("", "pods", "list", "watch"),
