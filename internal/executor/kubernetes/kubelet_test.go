@@ -266,3 +266,13 @@ func (k *kubelet) letGo(ctx context.Context) {
 	k.setLingers(false)
 	k.expect(k.client.CoreV1().Pods(k.namespace).DeleteCollection(ctx, *metav1.NewDeleteOptions(0), metav1.ListOptions{}))
 }
+
+// say lets the running pod of a Job write.
+func (k *kubelet) say(job, output string) {
+	k.t.Helper()
+	p := k.pod(job)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	p.output.WriteString(output)
+	k.wake()
+}

@@ -137,6 +137,22 @@ func TestWhyAJobFailedIsGatheredAndOutlivesItsPods(t *testing.T) {
 	}
 }
 
+// A Job that its deadline ends has its pods deleted: what they said is kept.
+func TestADeadlineLeavesTheOutput(t *testing.T) {
+	r := newLeadingRig(t)
+	r.create(newJob("slow", spec(t, object{"activeDeadlineSeconds": 1, "template": object{"spec": object{
+		"restartPolicy": "Never", "containers": []object{{"name": "main", "image": "busybox"}},
+	}}})))
+	r.kubelet.say("slow", "still at it\n")
+	rec := r.await("slow", func(rec record.Record) bool { return rec.State == record.Failed })
+	if rec.Cause == nil || rec.Cause.Reason != reason.DeadlineExceeded || !strings.Contains(rec.Cause.Detail, "activeDeadlineSeconds") {
+		t.Errorf("cause %+v", rec.Cause)
+	}
+	if text := r.awaitAnnotation("slow", kubernetes.AnnotationReason); !strings.Contains(text, "still at it") {
+		t.Errorf("gathered: %s", text)
+	}
+}
+
 // awaitAnnotation waits until a Job has an annotation, and returns it.
 func (r *rig) awaitAnnotation(job, key string) (value string) {
 	r.t.Helper()

@@ -100,6 +100,7 @@ func jobOf(c *corev1.Pod) types.UID {
 }
 
 func (p *pod) takeContainer(s *corev1.ContainerStatus, init bool) {
+	var last *corev1.ContainerStateTerminated // of its runs that failed
 	for _, t := range []*corev1.ContainerStateTerminated{s.LastTerminationState.Terminated, s.State.Terminated} {
 		if t == nil {
 			continue
@@ -109,11 +110,15 @@ func (p *pod) takeContainer(s *corev1.ContainerStatus, init bool) {
 		} else {
 			p.startedAt(t.StartedAt.Time)
 		}
-		if t.ExitCode != 0 && (p.end == nil || !t.FinishedAt.Time.Before(p.end.finished)) {
-			p.end = &end{
-				container: s.Name, init: init, reason: t.Reason, message: t.Message, exitCode: t.ExitCode, signal: t.Signal,
-				started: t.StartedAt.Time, finished: t.FinishedAt.Time,
-			}
+		if t.ExitCode != 0 {
+			last = t
+		}
+	}
+	// The container that failed first: others end because it did.
+	if last != nil && (p.end == nil || last.FinishedAt.Time.Before(p.end.finished)) {
+		p.end = &end{
+			container: s.Name, init: init, reason: last.Reason, message: last.Message, exitCode: last.ExitCode, signal: last.Signal,
+			started: last.StartedAt.Time, finished: last.FinishedAt.Time,
 		}
 	}
 	if r := s.State.Running; r != nil {

@@ -127,7 +127,8 @@ func (e *Executor) Get(ctx context.Context, name string) (record.Record, error) 
 	}
 	last := found[len(found)-1]
 	pods := e.knownPods(name)
-	if e.cluster.known(e.namespace) == nil && last.phase == underway && !last.invalid() {
+	untold := last.phase == underway && !last.invalid() || last.phase == failed && last.why == nil
+	if untold && e.cluster.known(e.namespace) == nil {
 		if live, err := e.livePods(ctx, LabelRecord+"="+name); err == nil { // else without
 			pods = (&tracked{pods: live}).podsOf
 		}
