@@ -39,7 +39,7 @@ type Image struct {
 
 // WriteTo writes the image to file as an archive that LoadImage takes.
 func (i Image) WriteTo(file string) error {
-	tag, err := name.NewTag(i.Name, name.StrictValidation)
+	tag, err := name.NewTag(i.Name)
 	if err != nil {
 		return fmt.Errorf("write image: %w", err)
 	}

@@ -130,7 +130,9 @@ func (s *seat) cgroup() string       { return fmt.Sprintf("/queuemill-%d", s.n) 
 // bridge and other networks.
 func (s *seat) network(ctx context.Context) error {
 	for _, args := range [][]string{
-		{"link", "add", s.bridge(), "type", "bridge"},
+		// Without an address given it takes one of its ports', another one as
+		// they come and go, and pods would talk to the one that was.
+		{"link", "add", s.bridge(), "address", fmt.Sprintf("02:88:00:00:00:%02x", s.n), "type", "bridge"},
 		{"addr", "add", s.host() + "/24", "dev", s.bridge()},
 		{"addr", "add", s.apiService() + "/32", "dev", s.bridge()},
 		{"link", "set", s.bridge(), "up"},
