@@ -21,7 +21,7 @@ func TestSuspensionHoldsUntilTheManifestSaysSomethingElse(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	s := suspensions{db}
+	s := newSuspensions(db)
 	type answer struct{ Suspended, ByPerson bool }
 	for i, step := range []struct {
 		say      *suspension // nil: nothing

@@ -91,7 +91,7 @@ func (m *mill) stopJobs(stopRunners context.CancelFunc) (interrupted bool) {
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
-		if err := m.executor.Stop(graceful); err != nil && graceful.Err() == nil {
+		if err := m.endJobs(graceful); err != nil && graceful.Err() == nil {
 			m.log.Error("stop jobs", "error", err)
 		}
 	}()

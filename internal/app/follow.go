@@ -104,7 +104,7 @@ func (m *mill) reload() {
 		m.log.Warn("manifests that came from stdin can't be read again; what was read before holds")
 		return
 	}
-	objects, warnings, err := loadManifests(m.o.Files)
+	objects, warnings, err := m.load()
 	if err != nil {
 		m.log.Error("the manifests can't be read; what was read before holds", "error", err)
 		return

@@ -17,7 +17,7 @@ spec: {queue: {sqs: {name: a}}, process: {command: [cat]}}
 spec: {queue: {sqs: {name: b}}, process: {command: [cat]}}
 ---
 ` + head + `metadata: {name: k}
-spec: {queue: {sqs: {name: k}}, kubernetes: {jobTemplate: {spec: {template: {spec: {containers: [{name: k}]}}}}}}
+spec: {queue: {sqs: {name: k}}, kubernetes: {jobTemplate: {spec: {template: {spec: {restartPolicy: Never, containers: [{name: k, image: k}]}}}}}}
 `
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"time"
 
@@ -33,11 +34,14 @@ import (
 type ControllerOptions struct {
 	Version string
 
-	Kubeconfig, Context string   // empty: the usual ones, or the pod's own
-	Namespaces          []string // that are served; none: all, which needs Allow
-	Allow               string   // file with the allow-list; empty: every queue is allowed
-	LeaderElect         bool     // one of several replicas
-	Listen              string   // host:port of metrics and probes
+	Kubeconfig, Context string           // empty: the usual ones, or the pod's own
+	Namespaces          []string         // that are served; none: all, which needs Allow
+	Files               []string         // manifests instead of custom resources; their namespace is the context's where they name none
+	Allow               string           // file with the allow-list; empty: every queue is allowed
+	LeaderElect         bool             // one of several replicas
+	Listen              string           // host:port of metrics and probes; with Files of the HTTP API
+	Token               string           // that the HTTP API wants; needed off loopback
+	Reload              <-chan os.Signal // asks to read the files again; edits are seen without
 
 	Logger *slog.Logger
 	// Ready is called once metrics and probes answer, with their URL.
@@ -51,13 +55,14 @@ func Controller(ctx context.Context, o ControllerOptions) error {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if len(o.Files) > 0 {
+		return controllerFromFiles(ctx, o)
+	}
 	if len(o.Namespaces) == 0 && o.Allow == "" {
 		return hinted("give --config FILE with the allow-list, or --namespace NAME for a controller of that namespace alone",
 			"which queues may each namespace read?")
 	}
-	klog.SetSlogLogger(o.Logger)
-	ctrllog.SetLogger(logr.FromSlogHandler(o.Logger.Handler()))
-
+	logLibraries(o.Logger)
 	config, namespace, err := clusterConfig(o.Kubeconfig, o.Context, o.Version)
 	if err != nil {
 		return err
@@ -95,6 +100,12 @@ func Controller(ctx context.Context, o ControllerOptions) error {
 		return explain(err, config.Host)
 	}
 	return serve(ctx, &o, op, registry, listener)
+}
+
+// logLibraries has Kubernetes' libraries log where everything else does.
+func logLibraries(log *slog.Logger) {
+	klog.SetSlogLogger(log)
+	ctrllog.SetLogger(logr.FromSlogHandler(log.Handler()))
 }
 
 // serve runs the operator with its metrics and probes, which end after it.

@@ -22,8 +22,8 @@ import (
 // is the queue's own, of an embedded queue outside the default region
 // NAME@REGION, of a foreign one whose name is taken NAME@2 and so on.
 type queues struct {
-	broker *embedded.Broker
-	base   string // URL of the SQS endpoint
+	broker *embedded.Broker // nil: every queue is elsewhere
+	base   string           // URL of the SQS endpoint
 
 	mu      sync.Mutex
 	foreign map[string]*foreignQueue // by name
@@ -48,18 +48,18 @@ func (q *queues) open(ctx context.Context, qj *v1alpha1.QueueJob) (queue.Queue, 
 	if source == nil {
 		return nil, "", fmt.Errorf("queuejob %s: spec.queue names no queue", qj.Name)
 	}
-	if source.Name != "" {
+	if source.Name != "" && q.broker != nil {
 		e, err := q.embedded(source.Region, source.Name)
 		if err != nil {
 			return nil, "", err
 		}
 		return e.AsQueue(), q.nameOf(e), nil
 	}
-	foreign, err := sqs.Open(ctx, *source, sqs.Options{})
+	foreign, err := sqs.Open(ctx, *source, sqs.Options{Namespace: qj.Namespace, Name: qj.Name})
 	if err != nil {
 		return nil, "", fmt.Errorf("queuejob %s: %w", qj.Name, err)
 	}
-	return foreign, q.addForeign(source.URL, foreign), nil
+	return foreign, q.addForeign(foreign.URL(), foreign), nil
 }
 
 func (q *queues) embedded(region, name string) (*embedded.Queue, error) {
@@ -95,14 +95,21 @@ func (q *queues) addForeign(url string, f queue.Queue) string {
 	name := own
 	for n := 2; ; n++ {
 		old, taken := q.foreign[name]
-		_, err := q.broker.Queue("", name)
-		if taken && old.url == url || !taken && err != nil {
+		if taken && old.url == url || !taken && !q.isEmbedded(name) {
 			break
 		}
 		name = fmt.Sprintf("%s@%d", own, n)
 	}
 	q.foreign[name] = &foreignQueue{url, f}
 	return name
+}
+
+func (q *queues) isEmbedded(name string) bool {
+	if q.broker == nil {
+		return false
+	}
+	_, err := q.broker.Queue("", name)
+	return err == nil
 }
 
 // setReaders says which QueueJobs read which queue; foreign queues that nobody
@@ -126,6 +133,9 @@ func (q *queues) OpenQueue(_ context.Context, name string) (queue.Queue, error) 
 	if f != nil {
 		return f.Queue, nil
 	}
+	if q.broker == nil {
+		return nil, queue.ErrNotFound
+	}
 	own, region, _ := strings.Cut(name, "@")
 	e, err := q.broker.Queue(region, own)
 	if err != nil {
@@ -136,6 +146,9 @@ func (q *queues) OpenQueue(_ context.Context, name string) (queue.Queue, error) 
 
 // CreateQueue is httpapi.Queues's.
 func (q *queues) CreateQueue(_ context.Context, name string) error {
+	if q.broker == nil {
+		return httpapi.NewProblem(http.StatusConflict, "queues can't be made here: this controller has none of its own", "make it where the queues are")
+	}
 	own, region, _ := strings.Cut(name, "@")
 	_, err := q.embedded(region, own)
 	var coded *embedded.Error
@@ -152,7 +165,11 @@ const depthTimeout = 3 * time.Second
 // listed with the error.
 func (q *queues) ListQueues(ctx context.Context) ([]httpapi.Queue, error) {
 	all := []httpapi.Queue{}
-	for _, e := range q.broker.Queues("", "") {
+	var own []*embedded.Queue
+	if q.broker != nil {
+		own = q.broker.Queues("", "")
+	}
+	for _, e := range own {
 		view := httpapi.Queue{
 			Name: q.nameOf(e), URL: q.base + "/" + q.broker.Account() + "/" + e.Name(), Embedded: true, FIFO: e.FIFO(),
 		}

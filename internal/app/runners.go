@@ -32,6 +32,8 @@ type runners struct {
 	metrics     *queuejob.Metrics
 	suspensions suspensions
 	bursts      *bursts
+	kind        string // of the executor
+	leaveJobs   bool   // jobs go on when the Runners stop
 
 	wg sync.WaitGroup // of all Runners
 
@@ -55,7 +57,8 @@ type running struct {
 func newRunners(ctx context.Context, m *mill, metrics *queuejob.Metrics) *runners {
 	return &runners{
 		ctx: ctx, log: m.log, executor: m.executor, queues: m.queues, metrics: metrics,
-		suspensions: suspensions{m.store}, bursts: newBursts(m.log), all: map[string]*running{},
+		suspensions: newSuspensions(m.store), bursts: newBursts(m.log), all: map[string]*running{},
+		kind: m.kind, leaveJobs: m.endJobs == nil,
 	}
 }
 
@@ -125,6 +128,7 @@ func (r *runners) start(o manifest.Object) error {
 		return err
 	}
 	runner.Suspend(suspended)
+	runner.LeaveJobs(r.leaveJobs)
 	r.all[qj.Name] = &running{object: o, runner: runner, queue: q, queueName: name}
 	r.wg.Go(func() {
 		if err := runner.Run(r.ctx); err != nil {
@@ -410,16 +414,16 @@ func (r *runners) views() []httpapi.QueueJob {
 	defer r.mu.Unlock()
 	views := []httpapi.QueueJob{}
 	for _, one := range r.all {
-		views = append(views, one.view())
+		views = append(views, one.view(r.kind))
 	}
 	slices.SortFunc(views, func(a, b httpapi.QueueJob) int { return cmp.Compare(a.Name, b.Name) })
 	return views
 }
 
-func (one *running) view() httpapi.QueueJob {
+func (one *running) view(kind string) httpapi.QueueJob {
 	qj, s := one.object.QueueJob, one.runner.Status()
 	v := httpapi.QueueJob{
-		Name: qj.Name, Queue: one.queueName, Executor: "process", Ack: string(qj.Spec.Ack), MaxActive: s.MaxActive,
+		Name: qj.Name, Queue: one.queueName, Executor: kind, Ack: string(qj.Spec.Ack), MaxActive: s.MaxActive,
 		Jobs: httpapi.Counts{
 			Queued: s.Jobs[record.Queued], Running: s.Jobs[record.Running], Succeeded: s.Jobs[record.Succeeded],
 			Failed: s.Jobs[record.Failed], Invalid: s.Jobs[record.Invalid],

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -11,8 +12,13 @@ import (
 )
 
 // suspensions keeps what people said with suspend and resume. It holds until
-// suspend is edited in the manifest.
-type suspensions struct{ db *store.DB }
+// suspend is edited in the manifest; without a store, until the process ends.
+type suspensions struct {
+	db     *store.DB
+	memory *sync.Map // by QueueJob; where there is no store
+}
+
+func newSuspensions(db *store.DB) suspensions { return suspensions{db, &sync.Map{}} }
 
 // suspension is one person's word.
 type suspension struct {
@@ -27,6 +33,12 @@ func suspensionKey(queueJob string) []byte {
 // effective is whether a QueueJob is suspended, given what its manifest says,
 // and whether that is a person's word.
 func (s suspensions) effective(queueJob string, manifest bool) (suspended, byPerson bool, err error) {
+	if s.db == nil {
+		if word, ok := s.memory.Load(queueJob); ok && word.(suspension).Manifest == manifest {
+			return word.(suspension).Suspended, true, nil
+		}
+		return manifest, false, nil
+	}
 	value, closer, err := s.db.Pebble().Get(suspensionKey(queueJob))
 	if errors.Is(err, pebble.ErrNotFound) {
 		return manifest, false, nil
@@ -55,8 +67,16 @@ func (s suspensions) follow(queueJob string, manifest bool) (suspended bool, err
 	return suspended, err
 }
 
-// set is durable when it returns.
+// set is durable when it returns, where there is a store.
 func (s suspensions) set(queueJob string, word suspension) error {
+	if s.db == nil {
+		if word.Suspended == word.Manifest {
+			s.memory.Delete(queueJob)
+		} else {
+			s.memory.Store(queueJob, word)
+		}
+		return nil
+	}
 	key := suspensionKey(queueJob)
 	value, err := json.Marshal(word)
 	if err != nil {

@@ -80,9 +80,12 @@ type mill struct {
 	startedAt time.Time
 	draining  atomic.Bool
 
-	store    *store.DB
-	broker   *embedded.Broker
-	executor *process.Executor
+	store    *store.DB        // nil: nothing is kept here, jobs and queues are elsewhere
+	broker   *embedded.Broker // nil: queues are elsewhere
+	executor queuejob.Executor
+	kind     string                          // of the executor: process, kubernetes
+	endJobs  func(ctx context.Context) error // ends what runs; nil: jobs go on without this process
+	load     func() ([]manifest.Object, []manifest.Warning, error)
 	queues   *queues
 	runners  *runners
 	outcomes *outcomes
@@ -91,11 +94,12 @@ type mill struct {
 // Up runs everything until it is idle (with UntilIdle), interrupted or ctx
 // ends. Errors before anything runs name the flag that mends them.
 func Up(ctx context.Context, o UpOptions) (outcome Outcome, err error) {
-	m := &mill{o: o, log: o.Logger, startedAt: time.Now()}
+	m := &mill{o: o, log: o.Logger, startedAt: time.Now(), kind: "process"}
+	m.load = func() ([]manifest.Object, []manifest.Warning, error) { return loadManifests(o.Files) }
 	if m.log == nil {
 		m.log = slog.New(slog.DiscardHandler)
 	}
-	objects, warnings, err := loadManifests(o.Files)
+	objects, warnings, err := m.load()
 	if err != nil {
 		return outcome, err
 	}
@@ -142,10 +146,12 @@ func (m *mill) run(ctx context.Context, sqs, api net.Listener, objects []manifes
 	defer func() { err = errors.Join(err, m.broker.Close()) }()
 
 	jobs := filepath.Join(m.o.Data, "jobs")
-	if m.executor, err = process.Open(ctx, process.Options{DB: m.store, Dir: jobs, Logger: m.log, Registerer: registry}); err != nil {
+	processes, err := process.Open(ctx, process.Options{DB: m.store, Dir: jobs, Logger: m.log, Registerer: registry})
+	if err != nil {
 		return outcome, err
 	}
-	defer func() { err = errors.Join(err, m.executor.Close()) }()
+	defer func() { err = errors.Join(err, processes.Close()) }()
+	m.executor, m.endJobs = processes, processes.Stop
 
 	m.queues = newQueues(m.broker, urlOf(sqs))
 	registry.MustRegister(queueMetrics{m.queues})
