@@ -329,14 +329,16 @@ func (t *tracker) found(uid types.UID, f *finding) {
 	if o == nil {
 		return
 	}
-	_, held := t.held[uid]
-	delete(t.held, uid)
-	t.change(recordKey{o.namespace, o.record}, func(*tracked) {
+	take := func(*tracked) {
 		if o.why == nil || o.why.Stuck {
 			o.why = f.withoutOutput()
 		}
-	})
-	if held {
-		t.tellNow(o)
 	}
+	if _, held := t.held[uid]; held {
+		delete(t.held, uid)
+		take(nil)
+		t.tellNow(o)
+		return
+	}
+	t.change(recordKey{o.namespace, o.record}, take)
 }
