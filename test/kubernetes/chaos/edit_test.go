@@ -3,7 +3,6 @@ package chaos
 import (
 	"strings"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -60,7 +59,7 @@ func TestEditedTemplateLeavesRunningJobsAlone(t *testing.T) {
 // observed waits until the controller has seen the latest edit.
 func (w *world) observed(name string) {
 	w.t.Helper()
-	w.within(time.Minute, func() string {
+	w.within(patience, func() string {
 		if qj := w.get(name); qj.Status.ObservedGeneration != qj.Generation {
 			return "the edit is not seen"
 		}
@@ -86,7 +85,7 @@ func TestSuspendStopsReceivingAndResumeGoesOn(t *testing.T) {
 	w.controller("--leader-elect=false")
 	close(end) // what runs goes on, also while suspended
 	w.jobs(runs, "Complete")
-	w.within(time.Minute, func() string {
+	w.within(patience, func() string {
 		if qj := w.get("work"); qj.Status.Jobs.Succeeded != 1 {
 			return "the end of the job is not seen"
 		}

@@ -110,7 +110,7 @@ func (w *world) finish(p *pair, tasks []*task) {
 		if left == "" {
 			break
 		}
-		if time.Since(began) > 4*time.Minute {
+		if time.Since(began) > 8*time.Minute {
 			w.t.Fatalf("%v after the last kill: %s; Jobs: %s; what was done:\n%s\n%s\n%s",
 				time.Since(began).Round(time.Second), left, w.seen.counts(), p.around(), w.conditions(), p.logs())
 		}

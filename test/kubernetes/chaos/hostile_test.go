@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -165,7 +164,7 @@ func TestUnusableMessagesAreInvalid(t *testing.T) {
 			t.Errorf("%s: %d pods ran", what, n)
 		}
 	}
-	w.within(time.Minute, func() string {
+	w.within(patience, func() string {
 		if w.sqs.get(t, "hostile").Depth().Total() > 0 {
 			return "the queue holds " + w.sqs.depth(t, "hostile")
 		}

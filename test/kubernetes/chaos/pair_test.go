@@ -91,7 +91,7 @@ func (p *pair) usurp() {
 func (p *pair) leader(of ...int) (leader int) {
 	t := p.w.t
 	t.Helper()
-	p.w.within(time.Minute, func() string {
+	p.w.within(patience, func() string {
 		for _, i := range of {
 			if leads(t, p.members[i]) {
 				leader = i

@@ -4,7 +4,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -36,7 +35,7 @@ func (w *world) annotate(name, key, value string) {
 // event waits for an event about a QueueJob with the words.
 func (w *world) event(words ...string) {
 	w.t.Helper()
-	w.within(time.Minute, func() string {
+	w.within(patience, func() string {
 		list, err := w.client.EventsV1().Events(w.namespace).List(w.t.Context(), metav1.ListOptions{})
 		if err != nil {
 			return err.Error()
@@ -64,7 +63,7 @@ func (w *world) event(words ...string) {
 // empty waits until a queue is.
 func (w *world) empty(name string) {
 	w.t.Helper()
-	w.within(time.Minute, func() string {
+	w.within(patience, func() string {
 		if w.sqs.get(w.t, name).Depth().Total() > 0 {
 			return "queue " + name + " holds " + w.sqs.depth(w.t, name)
 		}
@@ -113,7 +112,7 @@ func TestRunningJobDeletedByAPerson(t *testing.T) {
 // running waits until a pod of the message's Job runs.
 func (w *world) running(messageID string) {
 	w.t.Helper()
-	w.within(time.Minute, func() string {
+	w.within(patience, func() string {
 		if len(w.seen.runsOf(messageID)) == 0 {
 			return "no pod of message " + messageID + " runs\n" + w.history(messageID)
 		}
@@ -179,7 +178,7 @@ message:
 	if n := len(w.seen.runsOf(id)); n != 1 {
 		t.Errorf("%d pods ran, want 1", n)
 	}
-	w.within(time.Minute, func() string {
+	w.within(patience, func() string {
 		if now := w.get("work").Status.Jobs; now.Invalid != 0 || now.Succeeded != 1 {
 			return "the status counts one record in the wrong state"
 		}

@@ -27,7 +27,7 @@ func TestExpiredReceiptIsAdopted(t *testing.T) {
 	id := w.sqs.send(t, "work", body("long"))[0]
 	w.running(id)
 	w.sqs.expire(t, "work", func(fate) bool { return true })
-	w.within(time.Minute, func() string {
+	w.within(patience, func() string {
 		if w.sqs.of(id).receives < 2 {
 			return "the message is not received again"
 		}
@@ -53,7 +53,7 @@ func TestRecordOutlivesAnUnconfirmedDelete(t *testing.T) {
 	w.controller("--leader-elect=false")
 	id := w.sqs.send(t, "work", body("x"))[0]
 	job := w.jobs(id, "Complete")[0]
-	w.within(time.Minute, func() string { // well over the window, in tries of the delete
+	w.within(patience, func() string { // well over the window, in tries of the delete
 		if n := len(w.sqs.of(id).history); n < 6 {
 			return fmt.Sprintf("the delete was tried %d times", n)
 		}
@@ -100,7 +100,7 @@ func TestRecordsFullStopsReceiving(t *testing.T) {
 		t.Errorf("%d messages are left in the queue, want 6 at least", left)
 	}
 	w.annotate(names[0], "queuemill.dev/prune", "true")
-	w.within(time.Minute, func() string {
+	w.within(patience, func() string {
 		if now := w.seen.all(); len(now) <= len(names) || !now[0].gone {
 			return fmt.Sprintf("Jobs are %s, want the pruned one gone and another one made", w.seen.counts())
 		}
@@ -110,7 +110,7 @@ func TestRecordsFullStopsReceiving(t *testing.T) {
 	w.edit("work", func(qj *v1alpha1.QueueJob) { limit := 100; qj.Spec.FailedJobsHistoryLimit = &limit })
 	w.empty("work")
 	w.condition("work", "RecordsFull", "False")
-	w.within(time.Minute, func() string {
+	w.within(patience, func() string {
 		if n := len(w.seen.all()); n != 10 {
 			return fmt.Sprintf("%d Jobs were made of 10 messages", n)
 		}
@@ -125,7 +125,7 @@ func (w *world) deleteQueueJob(name string) {
 	if err := w.api.Delete(w.t.Context(), qj); err != nil {
 		w.t.Fatal(err)
 	}
-	w.within(time.Minute, func() string {
+	w.within(patience, func() string {
 		err := w.api.Get(w.t.Context(), client.ObjectKeyFromObject(qj), qj)
 		if apierrors.IsNotFound(err) {
 			return ""
@@ -145,7 +145,7 @@ func TestRecreatedQueueJobFindsItsRecords(t *testing.T) {
 	w.sqs.set(func(s *endpoint) { s.duplicates, s.holding = 100, true })
 	id := w.sqs.send(t, "work", body("x"))[0]
 	w.jobs(id, "Complete")
-	w.within(time.Minute, func() string {
+	w.within(patience, func() string {
 		if w.sqs.of(id).forgotten == 0 {
 			return "the message is not deleted"
 		}
@@ -157,7 +157,7 @@ func TestRecreatedQueueJobFindsItsRecords(t *testing.T) {
 	w.sqs.takeAndReturn(t, "work") // the receipt that the Job has is worth nothing now
 	w.create(w.queueJob("work", "work", jobTemplate))
 	w.condition("work", "Ready", "True")
-	w.within(time.Minute, func() string {
+	w.within(patience, func() string {
 		if n := w.get("work").Status.Jobs.Succeeded; n != 1 {
 			return fmt.Sprintf("the new QueueJob counts %d succeeded jobs, want the old one", n)
 		}
@@ -196,7 +196,7 @@ func TestDeletionPolicy(t *testing.T) {
 	w.jobs(deleted, "gone")
 	w.jobs(orphan, "Complete")
 	w.jobs(runs, "unfinished")
-	w.within(time.Minute, func() string {
+	w.within(patience, func() string {
 		if w.sqs.get(t, "runs").Depth().Visible != 1 {
 			return "the message of the job that runs is not given back: " + w.sqs.depth(t, "runs")
 		}

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	admission "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -29,7 +28,7 @@ func TestUnavailableKubernetesStopsReceivingAndKeepsWhatIsInHand(t *testing.T) {
 				Spec:       corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{"count/jobs.batch": resource.MustParse("1")}},
 			}
 			w.create(full)
-			w.within(time.Minute, func() string { // counted by the controller manager
+			w.within(patience, func() string { // counted by the controller manager
 				q, err := w.client.CoreV1().ResourceQuotas(w.namespace).Get(t.Context(), "jobs", metav1.GetOptions{})
 				if err != nil || q.Status.Hard == nil || q.Status.Used["count/jobs.batch"] != resource.MustParse("1") {
 					return fmt.Sprintf("the quota is not in force: %v, %v", err, q.Status)
@@ -110,7 +109,7 @@ func unavailable(t *testing.T, take func(*world) (back func()), word string, arg
 
 	back := take(w)
 	held := w.sqs.send(t, "work", body("held"))[0]
-	w.within(time.Minute, func() string {
+	w.within(patience, func() string {
 		if w.sqs.of(held).receives == 0 {
 			return "the message is not received"
 		}
@@ -121,7 +120,7 @@ func unavailable(t *testing.T, take func(*world) (back func()), word string, arg
 			t.Errorf("Ready is False since %q, want the word %q", text, word)
 		}
 	}
-	w.within(time.Minute, func() (wrong string) {
+	w.within(patience, func() (wrong string) {
 		w.sqs.set(func(s *endpoint) {
 			if s.polls > 0 {
 				wrong = fmt.Sprintf("%d receives wait for messages", s.polls)
@@ -136,7 +135,7 @@ func unavailable(t *testing.T, take func(*world) (back func()), word string, arg
 	}
 	waiting := w.sqs.send(t, "work", out...)
 	// Half of the minute for which a message is invisible under OnCreate.
-	w.within(time.Minute, func() string {
+	w.within(patience, func() string {
 		if !slices.ContainsFunc(w.sqs.of(held).history, func(line string) bool { return strings.Contains(line, "to be visible") }) {
 			return "the message in hand is not extended:\n" + w.history(held)
 		}
@@ -178,7 +177,7 @@ func TestQueueAwayLeavesJobsAloneAndSaysSo(t *testing.T) {
 	w.jobs(id, "Complete")
 	w.sqs.set(func(s *endpoint) { s.away = false })
 	w.condition("work", "SourceHealthy", "True")
-	w.within(time.Minute, func() string {
+	w.within(patience, func() string {
 		if w.sqs.get(t, "work").Depth().Total() > 0 {
 			return "the queue holds " + w.sqs.depth(t, "work")
 		}

@@ -157,7 +157,7 @@ func (w *world) get(name string) *v1alpha1.QueueJob {
 // "Reason: message".
 func (w *world) condition(name, kind, status string) (text string) {
 	w.t.Helper()
-	w.within(time.Minute, func() string {
+	w.within(patience, func() string {
 		c := meta.FindStatusCondition(w.get(name).Status.Conditions, kind)
 		if c == nil {
 			return fmt.Sprintf("%s has no condition %s", name, kind)
@@ -170,6 +170,9 @@ func (w *world) condition(name, kind, status string) (text string) {
 	})
 	return text
 }
+
+// patience is for a machine that is busy with other things.
+const patience = 3 * time.Minute
 
 // within waits until wrong returns "", and fails with what it said last.
 func (w *world) within(limit time.Duration, wrong func() string) {
@@ -205,7 +208,7 @@ func (w *world) conditions() string {
 // phase ("" is any), and returns them.
 func (w *world) jobs(messageID string, want ...string) (jobs []seenJob) {
 	w.t.Helper()
-	w.within(time.Minute, func() string {
+	w.within(patience, func() string {
 		jobs = w.seen.of(messageID)
 		got := make([]string, len(jobs))
 		right := len(jobs) == len(want)
