@@ -48,8 +48,17 @@ func (c *clusterExam) controller(ctx context.Context, queueJobs []v1alpha1.Queue
 	for _, l := range leases {
 		c.add(leader(&l, time.Now()))
 		c.add(c.pods(ctx, l.Namespace)...)
-		c.add(c.controllerRights(ctx, l.Namespace))
+		if c.runsHere(ctx, l.Namespace) {
+			c.add(c.controllerRights(ctx, l.Namespace))
+		}
 	}
+}
+
+// runsHere tells whether a controller of that namespace has the shipped
+// ServiceAccount; one outside the cluster has other rights.
+func (c *clusterExam) runsHere(ctx context.Context, home string) bool {
+	_, err := c.backend.Client().CoreV1().ServiceAccounts(home).Get(ctx, install.Name, metav1.GetOptions{})
+	return !apierrors.IsNotFound(err)
 }
 
 // leases are those of leaders. An error beside leases that were found is of

@@ -104,3 +104,17 @@ func waitFor(ts *testscript.TestScript, _ bool, args []string) {
 		}
 	}
 }
+
+// grab VAR FILE REGEXP sets VAR to what the group matches in the file.
+func grab(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 3 {
+		ts.Fatalf("usage: grab VAR FILE REGEXP")
+	}
+	want, err := regexp.Compile("(?m)" + args[2])
+	ts.Check(err)
+	found := want.FindStringSubmatch(ts.ReadFile(args[1]))
+	if len(found) != 2 {
+		ts.Fatalf("%s has no %s:\n%s", args[1], args[2], ts.ReadFile(args[1]))
+	}
+	ts.Setenv(args[0], found[1])
+}

@@ -136,7 +136,7 @@ func run(t *testing.T, dir string) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"run":   runCode,
-			"start": start, "finish": finish, "waitfor": waitFor,
+			"start": start, "finish": finish, "waitfor": waitFor, "grab": grab,
 			"lease": func(ts *testscript.TestScript, _ bool, args []string) { lease(ts, client, args) },
 			"job":   makeJob,
 			"as":    func(ts *testscript.TestScript, _ bool, args []string) { as(ts, client, args) },
