@@ -268,10 +268,10 @@ func (w *world) condition(queueJob, condition string) (status, reason, message s
 	return "", "", ""
 }
 
-// until waits for up to a minute.
+// until waits for up to three minutes, for a busy machine.
 func (w *world) until(what string, ok func() bool) {
 	w.t.Helper()
-	if err := mill.Poll(w.t.Context(), time.Minute, func() (bool, error) { return ok(), nil }); err != nil {
+	if err := mill.Poll(w.t.Context(), 3*time.Minute, func() (bool, error) { return ok(), nil }); err != nil {
 		w.t.Fatalf("%s: %v", what, err)
 	}
 }
