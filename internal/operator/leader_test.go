@@ -48,6 +48,9 @@ func TestAnotherReplicaGoesOnWithWhatTheLeaderHeld(t *testing.T) {
 	w.send("ping", "one")
 	w.awaitJobs(1)
 	first.stop()
+	if d, err := w.queue("ping").Depth(t.Context()); err != nil || d.InFlight != 1 {
+		t.Errorf("the message of the job that runs was given back: that counts as a receive: %+v, %v", d, err)
+	}
 	await(t, "the lease is another's", func(ctx context.Context) bool {
 		now := w.holder(ctx)
 		return now != "" && now != was

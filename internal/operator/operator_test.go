@@ -190,6 +190,55 @@ func TestDeletedQueueJobOfAnUnreachableQueueGoesToo(t *testing.T) {
 	w.delete(qj)
 }
 
+func TestJobsThatCantBeDeletedYetKeepTheQueueJob(t *testing.T) {
+	w := newWorld(t)
+	w.run(nil)
+	qj := w.apply("ping", func(qj *v1alpha1.QueueJob) { qj.Spec.DeletionPolicy = v1alpha1.DeletionDelete })
+	w.send("ping", "one")
+	w.awaitJobs(1)
+	w.engine.FailDelete(errors.New("webhook is down"))
+	if err := w.client.Delete(t.Context(), qj); err != nil {
+		t.Fatal(err)
+	}
+	if e := w.awaitEvent("ping", "JobsNotDeleted"); !strings.Contains(e.Note, "webhook is down") {
+		t.Errorf("the event does not say why: %q", e.Note)
+	}
+	if n := len(w.engine.Names(record.Running)); n != 1 || w.get("ping").DeletionTimestamp == nil {
+		t.Error("the QueueJob did not wait for its Jobs")
+	}
+	w.engine.FailDelete(nil)
+	await(t, "it is gone", func(ctx context.Context) bool {
+		return apierrors.IsNotFound(w.client.Get(ctx, client.ObjectKeyFromObject(qj), &v1alpha1.QueueJob{}))
+	})
+	if n := len(w.engine.Names(record.Running)); n != 0 {
+		t.Errorf("%d Jobs are left", n)
+	}
+}
+
+func TestManyFailuresAreNotAnEventEach(t *testing.T) {
+	w := newWorld(t)
+	w.run(nil)
+	w.apply("ping", func(qj *v1alpha1.QueueJob) { qj.Spec.MaxActive = 50 })
+	for i := range 30 {
+		w.send("ping", fmt.Sprint(i))
+	}
+	w.awaitJobs(30)
+	for _, name := range w.engine.Names(record.Running) {
+		w.engine.Exit(name, 1)
+	}
+	await(t, "the status counts them", func(context.Context) bool { return w.get("ping").Status.Jobs.Failed == 30 })
+	w.awaitEvent("ping", "Failed")
+	failed := 0
+	for _, e := range w.events(t.Context(), "ping") {
+		if e.Reason == "Failed" {
+			failed++
+		}
+	}
+	if failed != 1 {
+		t.Errorf("%d events of 30 failures within a second", failed)
+	}
+}
+
 // delete deletes a QueueJob and waits until it is gone.
 func (w *world) delete(qj *v1alpha1.QueueJob) {
 	w.t.Helper()

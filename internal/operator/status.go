@@ -63,7 +63,7 @@ func (r *running) status(old *v1alpha1.QueueJobStatus) v1alpha1.QueueJobStatus {
 	s.ObservedGeneration, s.Queue = r.latest, nil
 	r.mu.Unlock()
 
-	conditions := []metav1.Condition{templateCondition(verdict, refused)}
+	var conditions []metav1.Condition
 	if runner != nil {
 		now := runner.Status()
 		s.Jobs = v1alpha1.JobCounts{
@@ -82,7 +82,7 @@ func (r *running) status(old *v1alpha1.QueueJobStatus) v1alpha1.QueueJobStatus {
 	} else {
 		conditions = append(conditions, notRunning(opening, suspend)...)
 	}
-	for _, c := range conditions {
+	for _, c := range append(conditions, templateCondition(verdict, refused)) {
 		switch {
 		case c.Type == queuejob.ConditionReady && changing:
 			c.Reason, c.Message = "QueueChanging", "the new queue is read once the jobs of the old one have finished"

@@ -10,6 +10,7 @@ import (
 // term is one leadership: what runs in it, runs until it ends.
 type term struct {
 	ctx context.Context
+	wg  sync.WaitGroup // of all that was started
 
 	mu    sync.Mutex
 	ended bool
@@ -42,6 +43,7 @@ func (t *term) start(r *running) {
 	}
 	t.all[r.key] = r
 	r.start(t.ctx)
+	t.wg.Go(func() { <-r.done })
 }
 
 // stop ends what runs of a QueueJob, if anything does, and waits for it.
@@ -59,12 +61,8 @@ func (t *term) stop(key types.NamespacedName) {
 func (t *term) end() {
 	t.mu.Lock()
 	t.ended = true
-	all := t.all
-	t.all = map[types.NamespacedName]*running{}
 	t.mu.Unlock()
-	for _, r := range all {
-		<-r.done
-	}
+	t.wg.Wait()
 }
 
 func (t *term) count() int {
