@@ -44,7 +44,7 @@ type Rig struct {
 }
 
 // patience is how long the suite waits for what is to come.
-const patience = 20 * time.Second
+const patience = 2 * time.Minute
 
 // Run is the conformance suite. newRig is called for each test.
 func Run(t *testing.T, newRig func(t *testing.T) Rig) {

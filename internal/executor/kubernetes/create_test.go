@@ -134,7 +134,7 @@ func (r *rig) messageFile(pod *corev1.Pod) string {
 // and by every further attempt; a Job that another message has leaves none.
 func TestSecretsBelongToTheirJobs(t *testing.T) {
 	r := newRig(t)
-	r.owned()
+	owner := r.owned()
 	job := newJob("a", simple(t))
 	job.Message.Body = strings.Repeat("x", 5000)
 	job.Payload = job.Message.Body
@@ -169,17 +169,13 @@ func TestSecretsBelongToTheirJobs(t *testing.T) {
 		t.Fatalf("create of another message: %v", err)
 	}
 	r.open() // nothing is known of the name: the Job is tried first
-	r.owned2()
+	r.Executor = r.cluster.Executor(r.namespace, owner)
 	if _, err := r.Create(t.Context(), other); !errors.As(err, &exists) {
 		t.Fatalf("create of another message: %v", err)
 	}
 	if got := strings.Join(owners(), ", "); got != "Job a, Job a-2" {
 		t.Errorf("after another message owned by %s", got)
 	}
-}
-
-func (r *rig) owned2() {
-	r.Executor = r.cluster.Executor(r.namespace, &metav1.OwnerReference{APIVersion: "v1", Kind: "ConfigMap", Name: "ping", UID: "not-looked-at"})
 }
 
 // When a controller dies after the Job's create, the next one, or the leader,

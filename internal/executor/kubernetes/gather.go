@@ -22,8 +22,9 @@ const (
 )
 
 // gather looks into what is left of a Job that fails: its pods, the end of the
-// culprit's log, and what was said about it. What can't be read is left out.
-func (l *leader) gather(ctx context.Context, o *object) *finding {
+// culprit's log, and what was said about it. What can't be read is left out, or
+// taken from what was gathered earlier (nil: nothing).
+func (l *leader) gather(ctx context.Context, o *object, early *finding) *finding {
 	ctx, cancel := context.WithTimeout(ctx, gatherTimeout)
 	defer cancel()
 	e := l.c.Executor(o.namespace, nil)
@@ -33,9 +34,6 @@ func (l *leader) gather(ctx context.Context, o *object) *finding {
 	}
 	f := explain(o, pods)
 	p := culprit(pods)
-	l.mu.Lock()
-	early := l.early[o.uid]
-	l.mu.Unlock()
 	if p == nil && early != nil {
 		return early
 	}

@@ -34,6 +34,7 @@ type kubelet struct {
 
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced at every change
+	served  chan string   // names of pods whose output was asked for
 	pods    map[types.UID]*testPod
 }
 
@@ -47,7 +48,7 @@ type testPod struct {
 func startKubelet(t *testing.T, client kubernetes.Interface, namespace string) *kubelet {
 	k := &kubelet{
 		t: t, client: client, namespace: namespace, node: "node-" + namespace,
-		changed: make(chan struct{}), pods: make(map[types.UID]*testPod),
+		changed: make(chan struct{}), served: make(chan string, 1000), pods: make(map[types.UID]*testPod),
 	}
 	server := httptest.NewTLSServer(http.HandlerFunc(k.serveLogs))
 	t.Cleanup(server.Close)
@@ -159,7 +160,7 @@ func (k *kubelet) wake() {
 // pod waits for the running pod of a Job.
 func (k *kubelet) pod(job string) *testPod {
 	k.t.Helper()
-	timeout := time.After(20 * time.Second)
+	timeout := time.After(patience)
 	for {
 		k.mu.Lock()
 		for _, p := range k.pods {
@@ -226,6 +227,10 @@ func (k *kubelet) serveLogs(w http.ResponseWriter, r *http.Request) {
 			k.mu.Unlock()
 			http.NotFound(w, r)
 			return
+		}
+		select {
+		case k.served <- at[3]:
+		default:
 		}
 		text, ended, changed := found.output.String(), found.ended, k.changed
 		k.mu.Unlock()

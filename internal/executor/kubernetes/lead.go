@@ -35,7 +35,7 @@ func (c *Cluster) Lead(ctx context.Context) error {
 	}
 	l := &leader{
 		c: c, t: c.tracker, wake: make(chan struct{}, 1), warnings: warnings{client: c.client},
-		queued: make(map[types.UID]phase), early: make(map[types.UID]*finding), stuck: make(map[types.UID]*stuck),
+		queued: make(map[types.UID]phase), early: make(map[types.UID]*earlyFinding), stuck: make(map[types.UID]*stuck),
 	}
 	l.t.lead(l.note)
 	defer l.t.lead(nil)
@@ -59,10 +59,16 @@ type leader struct {
 
 	mu     sync.Mutex
 	queue  []*object
-	queued map[types.UID]phase    // as they were when they were put into the queue
-	early  map[types.UID]*finding // of Jobs that fail while their pods still end
+	queued map[types.UID]phase         // as they were when they were put into the queue
+	early  map[types.UID]*earlyFinding // of Jobs that fail while their pods still end
 
 	stuck map[types.UID]*stuck // of watchStuck alone
+}
+
+// earlyFinding is what was gathered before the pods had ended.
+type earlyFinding struct {
+	done    chan struct{} // closed when it is there
+	finding *finding
 }
 
 // note is asked of every Job that changes; the tracker's mu is held.
@@ -82,6 +88,9 @@ func (l *leader) put(o *object) {
 		return
 	}
 	l.queued[o.uid] = o.phase
+	if o.phase != failed {
+		l.early[o.uid] = &earlyFinding{done: make(chan struct{})}
+	}
 	l.queue = append(l.queue, o)
 	l.poke()
 }
@@ -149,13 +158,26 @@ func (l *leader) work(ctx context.Context) {
 
 // lookInto gathers why o fails, and writes it once it has failed.
 func (l *leader) lookInto(ctx context.Context, o *object) {
-	f := l.gather(ctx, o)
+	l.mu.Lock()
+	early := l.early[o.uid]
+	l.mu.Unlock()
 	if o.phase != failed {
-		l.mu.Lock()
-		l.early[o.uid] = f
-		l.mu.Unlock()
+		if early != nil {
+			early.finding = l.gather(ctx, o, nil)
+			close(early.done)
+		}
 		return
 	}
+	var before *finding
+	if early != nil {
+		select { // it was begun before this, and its calls are bounded
+		case <-early.done:
+			before = early.finding
+		case <-ctx.Done():
+			return
+		}
+	}
+	f := l.gather(ctx, o, before)
 	// Told before it is written: what is told needs no writing, and the write
 	// may take its time.
 	l.t.found(o.uid, f)

@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/queuemill/queuemill/api/v1alpha1"
 	"github.com/queuemill/queuemill/internal/executor"
@@ -121,14 +122,23 @@ func TestWhyAJobFailedIsGatheredAndOutlivesItsPods(t *testing.T) {
 					t.Errorf("%s: exit code %v, signal %q", how, a.ExitCode, a.Signal)
 				}
 			}
-			check("the first event of its failure", <-told)
+			// The first event of its failure has its reason, unless that takes too long.
+			rec := <-told
+			for rec.Cause != nil && rec.Cause.Reason != tt.reason {
+				select {
+				case rec = <-told:
+				case <-r.patience():
+					t.Fatalf("told: %+v", rec.Cause)
+				}
+			}
+			check("told", rec)
 			r.awaitAnnotation(name, kubernetes.AnnotationReason)
 			if err := r.client.CoreV1().Pods(r.namespace).DeleteCollection(t.Context(), *metav1.NewDeleteOptions(0),
 				metav1.ListOptions{LabelSelector: kubernetes.LabelRecord + "=" + name}); err != nil {
 				t.Fatal(err)
 			}
 			r.open() // knows nothing but what is written
-			rec := r.get(name)
+			rec = r.get(name)
 			check("after its pods are gone", rec)
 			if got := rec.Attempts[0].LogTail; got != tt.tail {
 				t.Errorf("log tail %q, want %q", got, tt.tail)
@@ -140,10 +150,19 @@ func TestWhyAJobFailedIsGatheredAndOutlivesItsPods(t *testing.T) {
 // A Job that its deadline ends has its pods deleted: what they said is kept.
 func TestADeadlineLeavesTheOutput(t *testing.T) {
 	r := newLeadingRig(t)
-	r.create(newJob("slow", spec(t, object{"activeDeadlineSeconds": 1, "template": object{"spec": object{
-		"restartPolicy": "Never", "containers": []object{{"name": "main", "image": "busybox"}},
-	}}})))
+	r.kubelet.lingers = true
+	r.create(newJob("slow", simple(t)))
 	r.kubelet.say("slow", "still at it\n")
+	soon := []byte(`{"spec":{"activeDeadlineSeconds":1}}`) // now that it runs
+	if _, err := r.client.BatchV1().Jobs(r.namespace).Patch(t.Context(), "slow", types.MergePatchType, soon, metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-r.kubelet.served:
+	case <-r.patience():
+		t.Fatal("nobody asked for the output")
+	}
+	r.kubelet.letGo(t.Context())
 	rec := r.await("slow", func(rec record.Record) bool { return rec.State == record.Failed })
 	if rec.Cause == nil || rec.Cause.Reason != reason.DeadlineExceeded || !strings.Contains(rec.Cause.Detail, "activeDeadlineSeconds") {
 		t.Errorf("cause %+v", rec.Cause)

@@ -245,6 +245,20 @@ func TestAMessageThatNoSecretHolds(t *testing.T) {
 	}
 }
 
+// What is not text would be mangled on its way as JSON.
+func TestWhatIsNotTextStandsInTheSecret(t *testing.T) {
+	job := pingJob(t)
+	job.Message.Body = "\xff\xfe\x80"
+	job.Payload = job.Message.Body
+	parts, err := partsOf("team-a", nil, &job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !parts.bodyInSecret() || string(parts.secret.Data[parts.payloadKey()]) != job.Payload {
+		t.Errorf("parts %+v", parts)
+	}
+}
+
 // Names of Secrets are valid whatever the message's ID, differ with it and with
 // how messages are read, and tell nothing of the content.
 func TestSecretNames(t *testing.T) {

@@ -10,8 +10,10 @@ import (
 	"github.com/queuemill/queuemill/internal/record"
 )
 
-// patience is how long a test waits for what is to come.
-func (r *rig) patience() <-chan time.Time { return time.After(30 * time.Second) }
+// patience is how long a test waits for what is to come, on a busy machine too.
+const patience = 3 * time.Minute
+
+func (r *rig) patience() <-chan time.Time { return time.After(patience) }
 
 // awaitPod waits for a record's pod.
 func (r *rig) awaitPod(name string) *corev1.Pod {
