@@ -64,6 +64,9 @@ func TestNamespaceWithoutALineReadsNothing(t *testing.T) {
 
 	w.allowing("another", "*") // … and a line taken away stops at once
 	w.awaitCondition("ping", queuejob.ConditionReady, metav1.ConditionFalse, "NotAllowed")
+	if n := w.runs(); n != 0 {
+		t.Errorf("%v QueueJobs run that may not", n)
+	}
 	w.send("ping", "two")
 	w.allowing(w.ns, "p*")
 	w.awaitReceiving("ping")

@@ -35,6 +35,8 @@ type world struct {
 	allow  string // file
 	engine *engine
 
+	registry *prometheus.Registry // of the latest replica
+
 	mu     sync.Mutex
 	queues map[string]*queuetest.Fake
 	opened map[string]int   // calls of OpenQueue, by queue
@@ -140,9 +142,10 @@ func (w *world) run(edit func(*operator.Options)) *replica {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	w.registry = prometheus.NewRegistry()
 	o := operator.Options{
 		Config: config, Namespaces: []string{w.ns}, Engine: w.engine, OpenQueue: w.open, Access: access,
-		Logger: log, Registerer: prometheus.NewRegistry(),
+		Logger: log, Registerer: w.registry,
 	}
 	if edit != nil {
 		edit(&o)
@@ -239,6 +242,22 @@ func (w *world) awaitCondition(name, kind string, status metav1.ConditionStatus,
 func (w *world) awaitReceiving(name string) {
 	w.t.Helper()
 	w.awaitCondition(name, queuejob.ConditionReady, metav1.ConditionTrue, "Receiving")
+}
+
+// runs is how many QueueJobs the latest replica says that it runs.
+func (w *world) runs() float64 {
+	w.t.Helper()
+	all, err := w.registry.Gather()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, family := range all {
+		if family.GetName() == "queuemill_controller_queuejobs_running" {
+			return family.Metric[0].GetGauge().GetValue()
+		}
+	}
+	w.t.Fatal("there is no such metric")
+	return 0
 }
 
 // jobs waits until there are n jobs.
