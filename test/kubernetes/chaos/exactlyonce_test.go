@@ -71,6 +71,7 @@ func TestExactlyOnce(t *testing.T) {
 			if err := plane.RestartAPIServer(t.Context()); err != nil {
 				t.Fatal(err)
 			}
+			p.restarted = time.Now()
 		}
 		p.killOne()
 	}

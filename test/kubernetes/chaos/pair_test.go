@@ -16,12 +16,13 @@ import (
 
 // pair are two controllers that race for the same QueueJobs.
 type pair struct {
-	w       *world
-	random  *rand.Rand
-	members [2]*mill.Controller
-	kills   int
-	both    int // how often both believed that they lead
-	history []string
+	w         *world
+	random    *rand.Rand
+	members   [2]*mill.Controller
+	kills     int
+	both      int       // how often both believed that they lead
+	restarted time.Time // the API server, last
+	history   []string
 }
 
 func (p *pair) note(format string, args ...any) {
@@ -59,12 +60,16 @@ func (p *pair) killOne() {
 	p.start(i, p.random.IntN(2) == 0)
 }
 
-// mustRun fails when a member has ended by itself, but for one that found no API
-// server at its start: its kubelet would start it again.
+// atStart is what a controller says that finds no API server, or one that does
+// not serve the CRD yet, and ends: its kubelet would start it again.
+var atStart = regexp.MustCompile(`connect to the cluster|does not know QueueJobs`)
+
+// mustRun fails when a member has ended by itself, but for one that came up while
+// the API server did.
 func (p *pair) mustRun(i int) {
 	p.w.t.Helper()
 	ended, err := p.members[i].Ended()
-	if text := p.members[i].Log(); ended && !strings.Contains(text, "connect to the cluster") {
+	if text := p.members[i].Log(); ended && (time.Since(p.restarted) > time.Minute || !atStart.MatchString(text)) {
 		p.w.t.Fatalf("controller %d ended by itself (%v):\n%s", i, err, tail(text, 8000))
 	}
 }
