@@ -17,7 +17,7 @@ const (
 	burst         = 5000
 	singles       = 500
 	plainWorkers  = 64
-	controlPlane  = "real control plane, etcd with fsync, suspended Jobs, 1 KiB bodies"
+	controlPlane  = "real control plane, etcd with fsync, Jobs that nobody runs, 1 KiB bodies"
 	lookEvery     = 20 * time.Millisecond
 	betweenSingle = 20 * time.Millisecond
 )
@@ -122,7 +122,9 @@ func (b *bench) kubeBurst(ctx context.Context) error {
 				looks[i] = append(looks[i], seen...)
 				done <- err
 			}()
+			before, requests := k.work(c), k.requests(ctx)
 			rate, err := sides[i](ctx, round)
+			spent, made := k.work(c).since(before), requestsOf(requests, k.requests(ctx), burst)
 			close(stop)
 			if lookErr := <-done; err == nil {
 				err = lookErr
@@ -132,7 +134,8 @@ func (b *bench) kubeBurst(ctx context.Context) error {
 			}
 			rates[i] = append(rates[i], rate)
 			if b.verbose {
-				fmt.Fprintf(os.Stderr, "round %d, %s: %.0f/s\n", round, []string{"plain", "messages"}[i], rate)
+				fmt.Fprintf(os.Stderr, "round %d, %s: %.0f/s, CPU for each: %s; requests for each: %s\n",
+					round, []string{"plain", "messages"}[i], rate, spent.each(burst), made)
 			}
 			if err := k.sweep(ctx); err != nil {
 				return err
