@@ -180,6 +180,13 @@ func (k *kube) create(ctx context.Context, like *batchv1.Job, name string) (time
 	job := like.DeepCopy()
 	job.Name = name
 	job.Annotations[messageIDKey] = name
+	for _, labels := range []map[string]string{job.Labels, job.Spec.Template.Labels} {
+		for _, own := range []string{"queuemill.dev/record", "queuemill.dev/identity"} { // else all are one record's
+			if _, ok := labels[own]; ok {
+				labels[own] = name
+			}
+		}
+	}
 	began := time.Now()
 	_, err := k.client.BatchV1().Jobs(kubeNamespace).Create(ctx, job, metav1.CreateOptions{})
 	return began, err
