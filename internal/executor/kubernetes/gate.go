@@ -10,7 +10,7 @@ const (
 	// gateWidth is how many creates run side by side: as many as an API server
 	// gains from (see docs/PERFORMANCE.md), and no more, since what waits there
 	// waits in front of everybody else's requests too.
-	gateWidth = 16
+	gateWidth = 32
 	// gateSpare are places for those who have no create under way at all, so that
 	// a QueueJob with a message now and then never waits for another one's burst.
 	gateSpare = 16
