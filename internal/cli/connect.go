@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/queuemill/queuemill/internal/httpapi"
 	"github.com/queuemill/queuemill/internal/httpapi/client"
+	"github.com/queuemill/queuemill/internal/record"
 )
 
 const defaultServer = "http://127.0.0.1:8080"
@@ -91,6 +94,9 @@ func findJob(cmd *cobra.Command, c *client.Client, prefix string) (string, error
 	}
 	switch len(page.Jobs) {
 	case 0:
+		if found := attemptOf(cmd, c, prefix); found != "" {
+			return found, nil
+		}
 		return "", notFoundf("queuemill jobs lists them", "there is no job %q", prefix)
 	case 1:
 		return page.Jobs[0].Name, nil
@@ -103,4 +109,18 @@ func findJob(cmd *cobra.Command, c *client.Client, prefix string) (string, error
 		names = append(names, "…")
 	}
 	return "", usagef("give more of its name", "%q may be %d jobs: %s", prefix, len(page.Jobs), strings.Join(names, ", "))
+}
+
+// attemptOf is the job of which name is an attempt, as kubectl lists them
+// (ping-3f…-2), empty when there is none.
+func attemptOf(cmd *cobra.Command, c *client.Client, name string) string {
+	i := strings.LastIndexByte(name, '-')
+	if n, err := strconv.Atoi(name[i+1:]); i < 0 || err != nil || n < 2 {
+		return ""
+	}
+	j, err := c.Job(cmd.Context(), name[:i], false)
+	if err != nil || !slices.ContainsFunc(j.Attempts, func(a record.Attempt) bool { return a.Job == name }) {
+		return ""
+	}
+	return j.Name
 }

@@ -69,7 +69,8 @@ func (s *Server) getLogs(w http.ResponseWriter, r *http.Request) error {
 
 // getEvents tells the jobs there are, then each change, one JSON document a
 // line. A job that changes faster than the client reads is told once, as it is
-// then. With untilIdle=true it ends with an Idle event.
+// then. With untilIdle=true it ends with an Idle event; an Error event says why
+// it can't go on.
 func (s *Server) getEvents(w http.ResponseWriter, r *http.Request) error {
 	q := readQuery(r, append([]string{"untilIdle"}, filterParams...)...)
 	filter, untilIdle := q.filter(), q.flag("untilIdle")
@@ -110,6 +111,7 @@ func (s *Server) getEvents(w http.ResponseWriter, r *http.Request) error {
 			return nil
 		case err := <-watching: // the executor ends; the client sees no Idle
 			s.log.Warn("event stream ends", "error", err)
+			t.end(ctx, err)
 			return nil
 		case <-changes.some:
 			if t.changes(changes.take()) != nil {
@@ -117,6 +119,7 @@ func (s *Server) getEvents(w http.ResponseWriter, r *http.Request) error {
 			}
 		case err := <-idle:
 			if err != nil {
+				t.end(ctx, err)
 				return nil
 			}
 			// The last changes may still be on their way through the watch.
@@ -143,6 +146,13 @@ type teller struct {
 	enc    *json.Encoder
 	filter JobFilter
 	told   map[string]stamp
+}
+
+// end tells why the stream ends, unless the client or the server is leaving.
+func (t *teller) end(ctx context.Context, err error) {
+	if err != nil && ctx.Err() == nil && !errors.Is(err, context.Canceled) {
+		_ = t.enc.Encode(Event{Type: EventError, Error: problemOf(err)})
+	}
 }
 
 // list tells those of jobs that are news.

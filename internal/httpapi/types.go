@@ -216,10 +216,12 @@ const (
 	EventChanged EventType = "Changed" // the job is new or changed
 	EventDeleted EventType = "Deleted" // the job was removed
 	EventIdle    EventType = "Idle"    // queues are empty and jobs finished; the last event
+	EventError   EventType = "Error"   // the watch can't go on; the last event
 )
 
 // Event is one line of GET /v1/events.
 type Event struct {
-	Type EventType `json:"type"`
-	Job  *Job      `json:"job,omitempty"`
+	Type  EventType `json:"type"`
+	Job   *Job      `json:"job,omitempty"`
+	Error *Problem  `json:"error,omitempty"` // of an Error event
 }

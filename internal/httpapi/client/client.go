@@ -169,7 +169,12 @@ func (c *Client) Watch(ctx context.Context, f httpapi.JobFilter, untilIdle bool,
 	if untilIdle {
 		q.Set("untilIdle", "true")
 	}
-	return stream(ctx, c, "/v1/events", q, handle)
+	return stream(ctx, c, "/v1/events", q, func(e httpapi.Event) error {
+		if e.Type == httpapi.EventError && e.Error != nil {
+			return e.Error
+		}
+		return handle(e)
+	})
 }
 
 // Queues are all queues by name.
