@@ -33,7 +33,7 @@ import (
 
 func TestMain(m *testing.M) { cluster.Main(m, cluster.Options{}) }
 
-const patience = 30 * time.Second // bounds what a test waits for; nothing is measured by it
+const patience = 2 * time.Minute // bounds what a test waits for; nothing is measured by it
 
 // background runs until the test ends, and fails it where run fails.
 func background(t *testing.T, run func(context.Context) error) (stop func()) {

