@@ -51,6 +51,9 @@ var groups = []group{
 	{"jobs", func(ctx context.Context, b *bench) error { return b.jobs(ctx) }},
 	{"kube-latency", func(ctx context.Context, b *bench) error { return b.kubeLatency(ctx) }},
 	{"kube-burst", func(ctx context.Context, b *bench) error { return b.kubeBurst(ctx) }},
+	{"kube-fair", func(ctx context.Context, b *bench) error { return b.kubeFair(ctx) }},
+	{"kube-memory", func(ctx context.Context, b *bench) error { return b.kubeMemory(ctx) }},
+	{"kube-failover", func(ctx context.Context, b *bench) error { return b.kubeFailover(ctx) }},
 	{"idle", func(ctx context.Context, b *bench) error { return b.idle(ctx) }},
 }
 
