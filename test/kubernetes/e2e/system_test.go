@@ -31,7 +31,7 @@ const (
 	region   = "eu-west-1"
 	keyID    = "AKIAENDTOEND"
 	secret   = "the key of the end-to-end test's queue"
-	ns       = "work" // where the QueueJobs are
+	ns       = "work"          // where the QueueJobs are
 	patience = 3 * time.Minute // on a machine that does much else; nothing takes that long on an idle one
 )
 
