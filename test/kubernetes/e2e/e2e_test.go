@@ -20,7 +20,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestEndToEnd shares one cluster between its parts.
+// TestEndToEnd shares one cluster between its parts. What takes a node away
+// comes last.
 func TestEndToEnd(t *testing.T) {
 	s := start(t)
 	t.Run("Features", func(t *testing.T) {
@@ -42,4 +43,5 @@ func TestEndToEnd(t *testing.T) {
 			})
 		}
 	})
+	t.Run("ADrainedNodesJobsRunElsewhere", func(t *testing.T) { drainedJobsRunElsewhere(t, s) })
 }

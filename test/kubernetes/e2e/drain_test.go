@@ -1,0 +1,36 @@
+package e2e
+
+import (
+	"testing"
+
+	"github.com/queuemill/queuemill/internal/httpapi"
+	"github.com/queuemill/queuemill/internal/record"
+)
+
+// drain empties a node as a person does before its maintenance, and gives it
+// back. With a selector only those pods go.
+func (s *system) drain(t *testing.T, node, selector string) {
+	t.Helper()
+	s.kubectl(t, "", "drain", node, "--force", "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=120s", "--pod-selector="+selector)
+	s.kubectl(t, "", "uncordon", node)
+}
+
+// A pod that a drain takes away is not its job's failure, unless the template
+// says so.
+func drainedJobsRunElsewhere(t *testing.T, s *system) {
+	queue := s.apply(t, "drained", "  kubernetes: {jobTemplate: {spec: "+sleeper+"}}")
+	strict := s.apply(t, "drained-strict", `
+  kubernetes: {jobTemplate: {spec: {backoffLimit: 0, podFailurePolicy: {rules: [{action: FailJob, onPodConditions: [{type: DisruptionTarget}]}]},
+    template: {spec: {terminationGracePeriodSeconds: 1, restartPolicy: Never, containers: [{name: main, image: BUSYBOX, command: [sleep, "600"]}]}}}}}`)
+	first := s.awaitRunning(t, s.send(t, queue, "{}"))
+	other := s.awaitRunning(t, s.send(t, strict, "{}"))
+	for _, node := range []string{"node1", "node2"} {
+		s.drain(t, node, "")
+	}
+	now := s.awaitRunning(t, first.Message.ID)
+	if now.UID != first.UID || now.LastAttempt() != 1 {
+		t.Errorf("it is now %s, want the same record in its first attempt", asJSON(now))
+	}
+	f := failure{state: record.Failed, reason: "Disrupted", detail: "evict"}
+	f.check(t, s, s.await(t, other.Message.ID, "the strict one to fail", func(j httpapi.Job) bool { return j.State == record.Failed && j.Cause != nil }))
+}
