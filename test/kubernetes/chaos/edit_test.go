@@ -39,7 +39,7 @@ func TestEditedTemplateLeavesRunningJobsAlone(t *testing.T) {
 	young := w.sqs.send(t, "work", body("new"))[0]
 	after := w.jobs(young, "Complete")[0]
 	const key = "queuemill.dev/template-hash"
-	if a, b := before.Annotations[key], after.Annotations[key]; a == "" || b == "" || a == b {
+	if a, b := before.Labels[key], after.Labels[key]; a == "" || b == "" || a == b {
 		t.Errorf("the template's hash is %q on the old Job and %q on the new one, want two different ones", a, b)
 	}
 	if image := after.Spec.Template.Spec.Containers[0].Image; image != "job:2" {
