@@ -36,6 +36,7 @@ demo-stop: ## stop what `make demo` left running and remove its data
 
 test: ## run all tests under the race detector; installs what they need
 	@tools/test-packages
+	@$(GO) run ./test/cluster/cmd build $(if $(filter linux,$(shell $(GO) env GOOS)),-nodes 1)
 	CGO_ENABLED=1 $(GO) test -race $(TESTFLAGS) $(PKGS)
 
 cluster-up: ## start a real Kubernetes; prints its kubeconfig's path; NODES=1: containers run, as root

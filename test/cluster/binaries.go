@@ -108,6 +108,13 @@ func findBinaries(ctx context.Context, list []source, log io.Writer) (*binaries,
 	return b, nil
 }
 
+// Build finds or builds the programs that clusters with and without nodes run,
+// as Start does, so that it is done and told of before anything waits for it.
+func Build(ctx context.Context, nodes int, log io.Writer) error {
+	_, err := findBinaries(ctx, needed(nodes), log)
+	return err
+}
+
 // fromAssets takes a folder as envtest's, if it has everything: parts of
 // different versions don't go together.
 func (b *binaries) fromAssets(dir string, list []source, log io.Writer) bool {

@@ -1,5 +1,6 @@
 // Command cluster runs a real Kubernetes on this machine until it is told to
-// stop: `make cluster-up` and `make cluster-down`.
+// stop: `make cluster-up` and `make cluster-down`. It also builds the programs
+// beforehand, for `make test`.
 package main
 
 import (
@@ -9,10 +10,13 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/queuemill/queuemill/test/cluster"
 )
 
 const usage = `usage: cluster up [-nodes N]   start it, or find it running; the last line is its kubeconfig's path
        cluster down           stop it and remove all of it
+       cluster build [-nodes N]   build its programs, unless they are there
 `
 
 func main() {
@@ -34,6 +38,9 @@ func run(ctx context.Context, args []string) error {
 	nodes := flags.Int("nodes", 0, "kubelets with a containerd each, 0 to 2; they need root")
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
+	}
+	if args[0] == "build" {
+		return cluster.Build(ctx, *nodes, os.Stderr)
 	}
 	h, err := findHome()
 	if err != nil {
