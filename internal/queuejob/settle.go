@@ -25,6 +25,7 @@ func (r *Runner) settle(l *lease) {
 	}
 	back := l.incomplete
 	attempt := 1
+	var failed time.Time // when the latest one did
 	names := make([]string, 0, len(l.items))
 	for _, item := range l.items {
 		attempt = max(attempt, item.attempt)
@@ -36,13 +37,22 @@ func (r *Runner) settle(l *lease) {
 			return
 		case e.state == record.Failed:
 			back = true
+			if e.finishedAt.After(failed) {
+				failed = e.finishedAt
+			}
 		default:
 			names = append(names, item.name)
 		}
 	}
 	l.settling, l.returning = true, back
 	if back {
-		r.task(func() { r.giveBack(l, giveBackBackoff.half(attempt-1)) })
+		// The backoff counts from the failure: a controller that starts again and
+		// again must not begin it anew each time.
+		delay := giveBackBackoff.half(attempt - 1)
+		if !failed.IsZero() {
+			delay = max(0, delay-max(0, time.Since(failed)))
+		}
+		r.task(func() { r.giveBack(l, delay) })
 	} else {
 		r.task(func() { r.acknowledge(l, names) })
 	}
