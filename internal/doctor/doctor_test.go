@@ -62,6 +62,7 @@ func TestConditions(t *testing.T) {
 		want       []string
 	}{
 		"well":                 {[]httpapi.Condition{{Type: "Ready", Status: true}, {Type: "SourceHealthy", Status: true}, {Type: "TemplateValid", Status: true}, {Type: "RecordsFull"}}, []string{"ready ok"}},
+		"the settings it saw":  {[]httpapi.Condition{{Type: "Ready", Status: true}, {Type: "SourceHealthy", Status: true, Message: "visibility 30s"}}, []string{"source ok", "ready ok"}},
 		"the cause alone":      {[]httpapi.Condition{{Type: "Ready"}, {Type: "SourceHealthy", Message: "no such queue"}}, []string{"source problem"}},
 		"not ready, unsaid":    {[]httpapi.Condition{{Type: "Ready", Reason: "NotAllowed"}}, []string{"ready problem"}},
 		"a bad template":       {[]httpapi.Condition{{Type: "Ready"}, {Type: "TemplateValid"}}, []string{"template problem"}},

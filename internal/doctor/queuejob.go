@@ -23,6 +23,9 @@ func conditions(qj *httpapi.QueueJob) []Check {
 	var checks []Check
 	explained := false
 	for _, c := range qj.Conditions {
+		if c.Type == "SourceHealthy" && c.Status && c.Message != "" {
+			checks = append(checks, ok("source", about, "the controller can use the queue: %s", c.Message))
+		}
 		good, known := goodWhen[c.Type]
 		if !known || c.Unknown || c.Status == good || c.Type == "Ready" {
 			continue

@@ -69,9 +69,9 @@ type Queue struct {
 // Status is everything at a glance.
 type Status struct {
 	Version   string     `json:"version"`
-	StartedAt time.Time  `json:"startedAt"`
-	Draining  bool       `json:"draining"` // it was told to stop and lets jobs finish
-	Idle      bool       `json:"idle"`     // queues empty and every job finished
+	StartedAt time.Time  `json:"startedAt,omitzero"` // of a cluster there is none
+	Draining  bool       `json:"draining"`           // it was told to stop and lets jobs finish
+	Idle      bool       `json:"idle"`               // queues empty and every job finished
 	QueueJobs []QueueJob `json:"queueJobs"`
 	Queues    []Queue    `json:"queues"`
 }
