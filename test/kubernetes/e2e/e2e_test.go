@@ -20,8 +20,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestEndToEnd shares one cluster between its parts. What takes a node away
-// comes last.
+// TestEndToEnd shares one cluster between its parts. Those that take a node
+// away come last and one by one.
 func TestEndToEnd(t *testing.T) {
 	s := start(t)
 	t.Run("Features", func(t *testing.T) {
@@ -43,5 +43,6 @@ func TestEndToEnd(t *testing.T) {
 			})
 		}
 	})
+	t.Run("NoMessageRunsTwiceAtATime", func(t *testing.T) { noMessageRunsTwiceAtATime(t, s) })
 	t.Run("ADrainedNodesJobsRunElsewhere", func(t *testing.T) { drainedJobsRunElsewhere(t, s) })
 }
