@@ -6,7 +6,7 @@ BIN       := bin
 VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS   := -s -w -X main.version=$(VERSION)
 LINT      := $(GO) tool -modfile=tools/go.mod golangci-lint
-TESTFLAGS ?= -timeout 25m
+TESTFLAGS ?= -timeout 25m -p 3
 PKGS      ?= ./...
 NODES     ?= 0
 
