@@ -112,19 +112,6 @@ func TestRestartGivesBackTheMessageOfAJobThatFailedMeanwhile(t *testing.T) {
 	})
 }
 
-func TestRestartsDoNotBeginTheBackoffAnew(t *testing.T) {
-	inWorld(t, onSuccess, func(t *testing.T, w *world) {
-		w.send("a")
-		w.finish(false)
-		for range 4 {
-			w.pass(3 * time.Second)
-			w.stop()
-			w.start()
-		}
-		w.wantStates("1 Running") // the first backoff is ten seconds at most
-	})
-}
-
 func TestRestartRepeatsTheDeleteUnderOnCreate(t *testing.T) {
 	inMortalWorld(t, queuetest.Options{}, nil, func(t *testing.T, w *world, die func()) {
 		w.queue.Script(queuetest.OpDelete, queuetest.Fault{Err: queue.ErrUnreachable})

@@ -25,7 +25,6 @@ func (r *Runner) settle(l *lease) {
 	}
 	back := l.incomplete
 	attempt := 1
-	var failed time.Time // when the latest one did
 	names := make([]string, 0, len(l.items))
 	for _, item := range l.items {
 		attempt = max(attempt, item.attempt)
@@ -37,22 +36,13 @@ func (r *Runner) settle(l *lease) {
 			return
 		case e.state == record.Failed:
 			back = true
-			if e.finishedAt.After(failed) {
-				failed = e.finishedAt
-			}
 		default:
 			names = append(names, item.name)
 		}
 	}
 	l.settling, l.returning = true, back
 	if back {
-		// The backoff counts from the failure: a controller that starts again and
-		// again must not begin it anew each time.
-		delay := giveBackBackoff.half(attempt - 1)
-		if !failed.IsZero() {
-			delay = max(0, delay-max(0, time.Since(failed)))
-		}
-		r.task(func() { r.giveBack(l, delay) })
+		r.task(func() { r.giveBack(l, giveBackBackoff.half(attempt-1)) })
 	} else {
 		r.task(func() { r.acknowledge(l, names) })
 	}
