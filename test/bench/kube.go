@@ -151,8 +151,9 @@ func (k *kube) controller(ctx context.Context, args ...string) (*controller, err
 // queueJob applies one of that name that reads a fresh queue of that name. Its
 // Jobs are some other controller's to run, so that nobody does: with Kubernetes'
 // own, each Job costs a write more soon after its create, and whoever is faster
-// is measured without it. The queue's client is returned.
-func (k *kube) queueJob(ctx context.Context, name string, suspend bool) (*kubeQueue, error) {
+// is measured without it. The queue's client is returned. more are further
+// fields of its spec.
+func (k *kube) queueJob(ctx context.Context, name string, suspend bool, more ...string) (*kubeQueue, error) {
 	if err := k.b.create(ctx, k.sqs, name); err != nil {
 		return nil, err
 	}
@@ -164,6 +165,7 @@ spec:
   queue: {sqs: {url: "%s"}}
   suspend: %v
   maxActive: 100000
+  %s
   kubernetes:
     jobTemplate:
       spec:
@@ -173,7 +175,7 @@ spec:
           spec:
             restartPolicy: Never
             containers: [{name: work, image: work:1, command: [work]}]
-`, name, q.url, suspend), "apply", "-f", "-")
+`, name, q.url, suspend, strings.Join(more, "\n  ")), "apply", "-f", "-")
 	return q, err
 }
 

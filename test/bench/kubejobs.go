@@ -29,6 +29,10 @@ type jobWatch struct {
 	counts    map[string]int       // seen, by QueueJob
 	last      map[string]time.Time // when the latest was seen, by QueueJob
 	err       error
+
+	// created, where set, takes the names of the Jobs of one QueueJob.
+	created   chan<- string
+	createdOf string
 }
 
 func watchJobs(client kubernetes.Interface) (*jobWatch, error) {
@@ -88,6 +92,9 @@ func (j *jobWatch) see(ev watch.Event) {
 		j.byName[job.Name], j.byMessage[job.Annotations[messageIDKey]] = now, now
 		j.counts[of]++
 		j.last[of] = now
+		if j.created != nil && of == j.createdOf {
+			j.created <- job.Name // has room for all of them
+		}
 	case watch.Deleted:
 		delete(j.all, job.Name)
 	default:

@@ -53,6 +53,7 @@ var groups = []group{
 	{"kube-burst", func(ctx context.Context, b *bench) error { return b.kubeBurst(ctx) }},
 	{"kube-fair", func(ctx context.Context, b *bench) error { return b.kubeFair(ctx) }},
 	{"kube-memory", func(ctx context.Context, b *bench) error { return b.kubeMemory(ctx) }},
+	{"kube-passed", func(ctx context.Context, b *bench) error { return b.kubePassed(ctx) }},
 	{"kube-failover", func(ctx context.Context, b *bench) error { return b.kubeFailover(ctx) }},
 	{"idle", func(ctx context.Context, b *bench) error { return b.idle(ctx) }},
 }
