@@ -83,7 +83,10 @@ func (f *failure) happens(t *testing.T, s *system) {
 	queue := s.apply(t, f.name, "  kubernetes: {jobTemplate: {spec: "+strings.ReplaceAll(f.job, "\n", " ")+"}}")
 	id := s.send(t, queue, "{}")
 	s.await(t, id, "its Job", func(j httpapi.Job) bool { return j.Name != "" })
-	j := s.await(t, id, "the reason", func(j httpapi.Job) bool { return j.State == f.state && j.Cause != nil })
+	// Until the leader has gathered it, a failed Job says no more than that it failed.
+	j := s.await(t, id, "the reason", func(j httpapi.Job) bool {
+		return j.State == f.state && j.Cause != nil && j.Cause.Reason == f.reason
+	})
 	f.check(t, s, j)
 
 	s.kubectl(t, "", "delete", "pods", "-n", ns, "-l", "job-name="+j.Name, "--force", "--grace-period=0")
