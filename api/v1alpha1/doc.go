@@ -13,5 +13,6 @@ const APIVersion = "queuemill.dev/v1alpha1"
 
 // The kinds of this package.
 const (
-	KindQueueJob = "QueueJob"
+	KindQueueJob   = "QueueJob"
+	KindWorkerPool = "WorkerPool"
 )

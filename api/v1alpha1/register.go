@@ -11,7 +11,7 @@ var GroupVersion = schema.GroupVersion{Group: "queuemill.dev", Version: "v1alpha
 
 // AddToScheme makes the kinds known to a Kubernetes client.
 func AddToScheme(s *runtime.Scheme) error {
-	s.AddKnownTypes(GroupVersion, &QueueJob{}, &QueueJobList{})
+	s.AddKnownTypes(GroupVersion, &QueueJob{}, &QueueJobList{}, &WorkerPool{}, &WorkerPoolList{})
 	metav1.AddToGroupVersion(s, GroupVersion)
 	return nil
 }
