@@ -22,12 +22,14 @@ import (
 // controller's own namespace.
 const LeaseName = "queuemill-controller"
 
-// A leader that died is replaced after leaseDuration and one retry; one that
-// can't renew stops a second before anybody may follow it.
+// A leader that died is replaced after leaseDuration and at most two looks of the
+// one that follows: it sees the last renewal up to one look late, and the lease's
+// end too. A look is up to 2.2 retryPeriods away (client-go: JitterFactor). One
+// that can't renew stops a second before anybody may follow it.
 const (
-	leaseDuration = 4 * time.Second
-	renewDeadline = 3 * time.Second
-	retryPeriod   = 500 * time.Millisecond
+	leaseDuration = 3 * time.Second
+	renewDeadline = 2 * time.Second
+	retryPeriod   = 350 * time.Millisecond
 )
 
 // election campaigns, leads, and campaigns again, until the process ends:

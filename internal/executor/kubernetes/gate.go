@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 )
 
 const (
@@ -14,6 +15,12 @@ const (
 	// gateSpare are places for those who have no create under way at all, so that
 	// a QueueJob with a message now and then never waits for another one's burst.
 	gateSpare = 16
+	// gateBeside is how many creates of one QueueJob run side by side while
+	// another one creates too, and gateCalm how long that is held to be so after
+	// it did. What is under way is what the other's create waits behind: four
+	// keep an API server nearly as busy as thirty-two do (docs/PERFORMANCE.md).
+	gateBeside = 4
+	gateCalm   = 10 * time.Second
 )
 
 // gate lets creates pass, those of each key in their order and the keys in turn.
@@ -23,6 +30,9 @@ type gate struct {
 	busy  int
 	lines map[string]*line
 	turn  []string // keys that wait, the next one first
+
+	last        string    // the key that came last
+	sharedUntil time.Time // more than one key is about until then
 }
 
 // line is one key's creates.
@@ -37,12 +47,19 @@ func (g *gate) enter(ctx context.Context, key string) error {
 	if g.lines == nil {
 		g.lines = make(map[string]*line)
 	}
+	now := time.Now()
+	if g.last != key {
+		if g.last != "" {
+			g.sharedUntil = now.Add(gateCalm)
+		}
+		g.last = key
+	}
 	l := g.lines[key]
 	if l == nil {
 		l = &line{}
 		g.lines[key] = l
 	}
-	if g.open(l) && len(l.queue) == 0 {
+	if g.open(l, now) && len(l.queue) == 0 {
 		g.busy++
 		l.busy++
 		g.mu.Unlock()
@@ -74,21 +91,26 @@ func (g *gate) enter(ctx context.Context, key string) error {
 }
 
 // open tells whether a create of l may begin. mu is held.
-func (g *gate) open(l *line) bool {
-	return g.busy < gateWidth || l.busy == 0 && g.busy < gateWidth+gateSpare
+func (g *gate) open(l *line, now time.Time) bool {
+	if l.busy == 0 {
+		return g.busy < gateWidth+gateSpare
+	}
+	return g.busy < gateWidth && (l.busy < gateBeside || !now.Before(g.sharedUntil))
 }
 
-// leave gives the place to who is next.
+// leave gives the place to who is next, and the places that have become free
+// since others are about no more.
 func (g *gate) leave(key string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	l := g.lines[key]
 	g.busy--
 	l.busy--
+	now := time.Now()
 	for i := 0; i < len(g.turn); {
 		next := g.turn[i]
 		waiting := g.lines[next]
-		if !g.open(waiting) {
+		if !g.open(waiting, now) {
 			i++
 			continue
 		}
@@ -100,7 +122,6 @@ func (g *gate) leave(key string) {
 		if len(waiting.queue) > 0 {
 			g.turn = append(g.turn, next)
 		}
-		break
 	}
 	g.tidy(key, l)
 }

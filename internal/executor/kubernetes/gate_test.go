@@ -67,7 +67,7 @@ func TestQueueJobsTakeTurns(t *testing.T) {
 			synctest.Wait()
 		}
 		wait("a") // goes at once: it has none under way
-		for range 4 {
+		for range gateBeside - 1 {
 			wait("a")
 		}
 		wait("b") // at once too
@@ -81,8 +81,44 @@ func TestQueueJobsTakeTurns(t *testing.T) {
 		for len(order) > 0 {
 			got += <-order
 		}
-		if got != "abababaa" {
+		if got != "abababa" {
 			t.Errorf("they came in the order %s", got)
+		}
+	})
+}
+
+// While another one creates too, a burst has few creates under way, and as many
+// as ever once it is alone again.
+func TestABurstIsNarrowBesideOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &gate{}
+		if err := g.enter(t.Context(), "calm"); err != nil {
+			t.Fatal(err)
+		}
+		g.leave("calm")
+		under := make(chan bool, 100)
+		for range 2 * gateWidth {
+			go func() {
+				_ = g.enter(t.Context(), "burst")
+				under <- true
+			}()
+		}
+		synctest.Wait()
+		if n := len(under); n != gateBeside {
+			t.Errorf("%d creates of a burst beside another QueueJob, want %d", n, gateBeside)
+		}
+		<-time.After(gateCalm)
+		g.leave("burst")
+		synctest.Wait()
+		if n := len(under); n != gateWidth+1 {
+			t.Errorf("%d creates began once the other was calm, want %d", n, gateWidth+1)
+		}
+		for range 2*gateWidth - 1 {
+			g.leave("burst")
+			synctest.Wait()
+		}
+		if g.busy != 0 || len(g.lines) != 0 {
+			t.Errorf("busy %d, lines %v", g.busy, g.lines)
 		}
 	})
 }
