@@ -1,6 +1,10 @@
 package v1alpha1
 
-import "slices"
+import (
+	"slices"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
 
 // Formats is Format with its default: what Env, Schema and DeduplicationField
 // look into is json, a body that nothing looks into is text. What s3Event gives
@@ -25,3 +29,7 @@ func (m *MessageSpec) LooksInside() bool {
 }
 
 func (f MessageFormat) wrapper() bool { return f == FormatSNS || f == FormatS3Event }
+
+// Validate says what is wrong with m where it stands alone, as on the command
+// line of a worker.
+func (m *MessageSpec) Validate(at *field.Path) field.ErrorList { return validateMessage(m, at) }
