@@ -42,6 +42,11 @@ func (w *Worker) Busy() bool {
 
 // Report is a worker's answer to whoever controls it.
 type Report struct {
+	// ID is what the fleet that started the worker called it (the environment
+	// variable QUEUEMILL_WORKER_ID); empty: it was told none. A fleet that gave one
+	// takes no other worker's answer for this one's.
+	ID string `json:"id,omitempty"`
+
 	Draining bool `json:"draining"` // receives no more
 	InHand   int  `json:"inHand"`   // messages in hand, receives under way counted as one each
 
@@ -53,6 +58,10 @@ type Report struct {
 
 	// ServiceSeconds is the time that all of Done took, summed.
 	ServiceSeconds float64 `json:"serviceSeconds"`
+
+	// Trouble says in words why it can't do its work now ("receive from q: queue
+	// does not exist"); empty: nothing is known. It may be busy all the same.
+	Trouble string `json:"trouble,omitempty"`
 }
 
 // Agreed tells whether the worker may be removed: it has nothing in hand and

@@ -21,9 +21,12 @@ const (
 	defaultLogLevel  = "info"
 )
 
-// TokenEnv is the environment variable with the token that the control address
-// wants. No command is given it, and it is never in Args.
-const TokenEnv = "QUEUEMILL_WORKER_TOKEN"
+// What a fleet says to the worker it starts by its environment. No command is
+// given them, and they are never in Args.
+const (
+	TokenEnv = "QUEUEMILL_WORKER_TOKEN" // that the control address wants
+	IDEnv    = "QUEUEMILL_WORKER_ID"    // that the worker's reports carry
+)
 
 // Flags are what a worker is told. Defaults returns them filled in; a zero
 // Concurrency, Visibility or DrainTimeout is its default.
