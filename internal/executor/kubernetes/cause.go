@@ -31,6 +31,9 @@ func explain(o *object, pods []*pod) *finding {
 		return f
 	case p != nil && p.disrupted != "":
 		f.Cause = reason.Cause{Reason: reason.Disrupted, Detail: "pod " + p.name + ": " + p.disrupted}
+	case o.neverStarted() && (p == nil || p.end == nil || p.end.reason == statusUnknown):
+		f.Cause = o.why.Cause
+		f.Detail += "; the Job ended before it started"
 	case p != nil && p.end != nil:
 		p.end.explain(o, f)
 	default:
@@ -67,11 +70,19 @@ func (o *object) deadline(pods []*pod) string {
 	if stuck := stuckNow(pods); stuck != nil {
 		return detail + " and never started: " + string(stuck.Reason) + ": " + stuck.Detail
 	}
-	if o.why != nil && o.why.Stuck {
+	if o.neverStarted() {
 		return detail + " and never started: " + string(o.why.Reason) + ": " + o.why.Detail
 	}
 	return detail
 }
+
+// neverStarted tells whether the last that was known of a Job is that it can't
+// start, and why.
+func (o *object) neverStarted() bool { return o.why != nil && o.why.Stuck }
+
+// statusUnknown is the kubelet's word for a container of a deleted pod that it
+// knows nothing of, also one that never ran.
+const statusUnknown = "ContainerStatusUnknown"
 
 // explain says in f how a container ended. What it left as its last message is
 // the message's as much as its log is.

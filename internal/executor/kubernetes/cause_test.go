@@ -49,6 +49,24 @@ func TestADeadlineTellsWhatKeptTheJobFromStarting(t *testing.T) {
 	}
 }
 
+// A Job whose pod was deleted before it could start says what kept it.
+func TestAJobThatEndsBeforeItStartedTellsWhatKeptIt(t *testing.T) {
+	o := &object{
+		condition: &condition{reason: batchv1.JobReasonBackoffLimitExceeded},
+		why:       &finding{Stuck: true, Cause: reason.Cause{Reason: reason.ImagePull, Detail: "no such image"}},
+	}
+	lost := &pod{name: "p", end: &end{container: "main", reason: statusUnknown, exitCode: 137}}
+	for _, pods := range [][]*pod{nil, {lost}} {
+		if f := explain(o, pods); f.Reason != reason.ImagePull || f.Detail != "no such image; the Job ended before it started" || f.Stuck || f.ExitCode != nil {
+			t.Errorf("explained as %+v", f)
+		}
+	}
+	ran := &pod{name: "p", end: &end{container: "main", reason: "Error", exitCode: 3}}
+	if f := explain(o, []*pod{ran}); f.Reason != reason.NonZeroExit {
+		t.Errorf("what ran after all is explained as %+v", f)
+	}
+}
+
 // Pods that nobody of ours made don't count, whatever their labels say.
 func TestAForgedPodIsNobodys(t *testing.T) {
 	forged := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{

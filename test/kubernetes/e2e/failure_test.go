@@ -3,6 +3,7 @@ package e2e
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/queuemill/queuemill/internal/httpapi"
 	"github.com/queuemill/queuemill/internal/install"
@@ -77,16 +78,18 @@ func describeSaysWhyAJobFailed(t *testing.T, s *system) {
 	}
 }
 
-// happens sends one message and looks at its record: within the 30 s that are
-// promised for what is stuck, and again when its pods are gone.
+// happens sends one message and looks at its record, and again when its pods are
+// gone. How long the reason took is in the log.
 func (f *failure) happens(t *testing.T, s *system) {
 	queue := s.apply(t, f.name, "  kubernetes: {jobTemplate: {spec: "+strings.ReplaceAll(f.job, "\n", " ")+"}}")
 	id := s.send(t, queue, "{}")
 	s.await(t, id, "its Job", func(j httpapi.Job) bool { return j.Name != "" })
+	began := time.Now()
 	// Until the leader has gathered it, a failed Job says no more than that it failed.
 	j := s.await(t, id, "the reason", func(j httpapi.Job) bool {
 		return j.State == f.state && j.Cause != nil && j.Cause.Reason == f.reason
 	})
+	t.Logf("%s with its reason %v after its Job", f.state, time.Since(began).Round(100*time.Millisecond))
 	f.check(t, s, j)
 
 	s.kubectl(t, "", "delete", "pods", "-n", ns, "-l", "job-name="+j.Name, "--force", "--grace-period=0")
