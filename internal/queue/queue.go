@@ -130,6 +130,16 @@ type DeadLetterReporter interface {
 	DeadLetters(ctx context.Context) (Depth, error)
 }
 
+// Rejecter is a Queue that can put a message aside for a person at once, without
+// waiting for its redrive policy to do so.
+type Rejecter interface {
+	// Reject sends a copy of m, with the reason in the attribute AttributeReason, to
+	// the queue's dead-letter queue; the caller deletes m once that is done. Done
+	// again after an error or a crash it may leave two copies, on FIFO queues it
+	// leaves one. ErrNotFound: there is no dead-letter queue.
+	Reject(ctx context.Context, m Message, reason string) error
+}
+
 // Purger is a Queue that can drop everything it holds.
 type Purger interface {
 	Purge(ctx context.Context) error

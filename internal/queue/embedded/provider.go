@@ -18,6 +18,7 @@ var (
 	_ queue.Purger           = (*provider)(nil)
 	_ queue.Peeker           = (*provider)(nil)
 	_ queue.Redriver         = (*provider)(nil)
+	_ queue.Rejecter         = (*provider)(nil)
 	_ queue.SettingsReporter = (*provider)(nil)
 
 	_ queue.DeadLetterReporter = (*provider)(nil)
@@ -120,13 +121,31 @@ func (p *provider) Redrive(ctx context.Context, limit int) (int, error) {
 }
 
 func (p *provider) DeadLetters(context.Context) (queue.Depth, error) {
-	p.q.mu.Lock()
-	dead := p.q.deadLetterQueue()
-	p.q.mu.Unlock()
-	if dead == nil {
-		return queue.Depth{}, fmt.Errorf("dead-letter queue of %s: %w", p.q.name, queue.ErrNotFound)
+	dead, err := p.deadLetterQueue()
+	if err != nil {
+		return queue.Depth{}, err
 	}
 	return dead.Depth(), nil
+}
+
+func (p *provider) Reject(ctx context.Context, m queue.Message, reason string) error {
+	dead, err := p.deadLetterQueue()
+	if err != nil {
+		return err
+	}
+	if err := dead.AsQueue().Send(ctx, []queue.Outgoing{queue.Rejected(&m, reason, dead.fifo)})[0].Err; err != nil {
+		return fmt.Errorf("reject to the dead-letter queue of %s: %w", p.q.name, err)
+	}
+	return nil
+}
+
+func (p *provider) deadLetterQueue() (*Queue, error) {
+	p.q.mu.Lock()
+	defer p.q.mu.Unlock()
+	if dead := p.q.deadLetterQueue(); dead != nil {
+		return dead, nil
+	}
+	return nil, fmt.Errorf("dead-letter queue of %s: %w", p.q.name, queue.ErrNotFound)
 }
 
 func (p *provider) Settings(context.Context) (queue.Settings, error) {

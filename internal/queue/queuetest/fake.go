@@ -61,6 +61,7 @@ var (
 	_ queue.Purger           = (*Fake)(nil)
 	_ queue.Peeker           = (*Fake)(nil)
 	_ queue.Redriver         = (*Fake)(nil)
+	_ queue.Rejecter         = (*Fake)(nil)
 	_ queue.SettingsReporter = (*Fake)(nil)
 )
 
@@ -401,6 +402,18 @@ func (f *Fake) DeadLetters(ctx context.Context) (queue.Depth, error) {
 		return queue.Depth{}, f.failure(OpDepth, queue.ErrNotFound)
 	}
 	return f.options.DeadLetters.Depth(ctx)
+}
+
+// Reject is queue.Rejecter's.
+func (f *Fake) Reject(ctx context.Context, m queue.Message, reason string) error {
+	if _, err := f.begin(ctx, OpReject); err != nil {
+		return err
+	}
+	dead := f.options.DeadLetters
+	if dead == nil || f.options.MaxReceiveCount == 0 {
+		return f.failure(OpReject, queue.ErrNotFound)
+	}
+	return dead.Send(ctx, []queue.Outgoing{queue.Rejected(&m, reason, dead.options.FIFO)})[0].Err
 }
 
 // Settings is queue.SettingsReporter's.

@@ -22,6 +22,7 @@ const (
 	OpPurge   Op = "purge"
 	OpPeek    Op = "peek"
 	OpRedrive Op = "redrive"
+	OpReject  Op = "reject"
 )
 
 // Fault is what goes wrong with a call:

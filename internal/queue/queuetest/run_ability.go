@@ -161,6 +161,38 @@ var abilityCases = []conformanceCase{
 			c.Errorf("received for the %d. time after peeks that don't count", m.ReceiveCount)
 		}
 	}},
+	{name: "reject without a dead-letter queue", own: true, run: func(c *conformance) {
+		q, ok := c.q.(queue.Rejecter)
+		if !ok {
+			return
+		}
+		c.send(outgoing("a")...)
+		m := c.one(held)
+		if err := q.Reject(c.Context(), m, "why"); !errors.Is(err, queue.ErrNotFound) {
+			c.Errorf("reject: %v, want ErrNotFound", err)
+		}
+		c.giveBack(m.Receipt)
+		c.one(held)
+	}},
+	{name: "reject", spec: Spec{MaxReceiveCount: 5}, run: func(c *conformance) {
+		q, ok := c.q.(queue.Rejecter)
+		if !ok {
+			return
+		}
+		c.send(queue.Outgoing{Body: "poison", Attributes: map[string]queue.Attribute{"a": {DataType: "Binary", BinaryValue: []byte{0, 1}}}})
+		m := c.one(held)
+		if err := q.Reject(c.Context(), m, "no such customer: \x00é"); err != nil {
+			c.Fatalf("reject: %v", err)
+		}
+		dead := c.oneFrom(c.dead, held)
+		if dead.Body != "poison" || !slices.Equal(dead.Attributes["a"].BinaryValue, []byte{0, 1}) ||
+			dead.Attributes[queue.AttributeReason].StringValue != "no such customer: ?é" || len(dead.Attributes) != 2 {
+			c.Errorf("the dead letter is %+v", dead)
+		}
+		c.giveBack(m.Receipt) // still in hand: deleting it is the caller's
+		c.delete(c.one(held).Receipt)
+		c.none(0)
+	}},
 	{name: "dead letters and redrive", spec: Spec{MaxReceiveCount: 2}, run: func(c *conformance) {
 		id := c.send(queue.Outgoing{Body: "poison", Attributes: map[string]queue.Attribute{"a": {DataType: "String", StringValue: "v"}}})[0]
 		for range c.spec.MaxReceiveCount {

@@ -35,27 +35,53 @@ func (q *Queue) attributes(ctx context.Context, queueURL string, names ...types.
 // tell the oldest message's age here: CloudWatch alone has that.
 func (q *Queue) Depth(ctx context.Context) (queue.Depth, error) { return q.depthOf(ctx, q.url) }
 
-// DeadLetters is queue.DeadLetterReporter's. The dead-letter queue is in the
-// same region (SQS demands it), so behind the same endpoint.
+// DeadLetters is queue.DeadLetterReporter's.
 func (q *Queue) DeadLetters(ctx context.Context) (queue.Depth, error) {
-	a, err := q.attributes(ctx, q.url, types.QueueAttributeNameRedrivePolicy)
+	dead, err := q.deadLetterURL(ctx)
 	if err != nil {
 		return queue.Depth{}, err
+	}
+	return q.depthOf(ctx, dead)
+}
+
+// deadLetterURL is the URL of the dead-letter queue, which is in the same region
+// (SQS demands it), so behind the same endpoint. queue.ErrNotFound: there is none.
+func (q *Queue) deadLetterURL(ctx context.Context) (string, error) {
+	a, err := q.attributes(ctx, q.url, types.QueueAttributeNameRedrivePolicy)
+	if err != nil {
+		return "", err
 	}
 	p, err := q.redrivePolicy(a)
 	if err != nil {
-		return queue.Depth{}, err
+		return "", err
 	}
 	account, name, ok := accountAndName(p.Target)
 	if !ok {
-		return queue.Depth{}, fmt.Errorf("dead-letter queue of %s: %w", q.name, queue.ErrNotFound)
+		return "", fmt.Errorf("dead-letter queue of %s: %w", q.name, queue.ErrNotFound)
 	}
 	u, err := url.Parse(q.url)
 	if err != nil {
-		return queue.Depth{}, fmt.Errorf("dead-letter queue of %s: %w", q.name, err)
+		return "", fmt.Errorf("dead-letter queue of %s: %w", q.name, err)
 	}
 	u.Path = path.Join(path.Dir(path.Dir(u.Path)), account, name)
-	return q.depthOf(ctx, u.String())
+	return u.String(), nil
+}
+
+// Reject is queue.Rejecter's. It asks for the redrive policy each time, so an
+// edit of it counts at once; it needs sqs:SendMessage on the dead-letter queue.
+func (q *Queue) Reject(ctx context.Context, m queue.Message, reason string) error {
+	dead, err := q.deadLetterURL(ctx)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	e := entry(0, queue.Rejected(&m, reason, q.fifo()))
+	in := &sqs.SendMessageInput{QueueUrl: &dead, MessageBody: e.MessageBody, MessageAttributes: e.MessageAttributes, MessageGroupId: e.MessageGroupId, MessageDeduplicationId: e.MessageDeduplicationId}
+	if _, err := q.client.SendMessage(ctx, in, q.send); err != nil {
+		return q.failure("reject to the dead-letter queue of", err)
+	}
+	return nil
 }
 
 // accountAndName reads arn:aws:sqs:REGION:ACCOUNT:NAME.

@@ -26,8 +26,9 @@ var systemAttributes = []types.MessageSystemAttributeName{
 // repeat. Times are rounded up to seconds; a Wait of zero is the queue's own
 // ReceiveMessageWaitTimeSeconds, by default none.
 //
-// A message that the service sends just as ctx ends comes back after its
-// visibility timeout; nobody can tell the service that it was not read.
+// Messages that are here when ctx ends are returned all the same. One that the
+// service sends just then comes back after its visibility timeout; nobody can
+// tell the service that it was not read.
 func (q *Queue) Receive(ctx context.Context, o queue.ReceiveOptions) ([]queue.Message, error) {
 	if o.Max < 1 || o.Max > maxBatch || o.Wait < 0 || o.Wait > maxWait || o.Visibility < 0 || o.Visibility > maxVisibility {
 		return nil, fmt.Errorf("receive from %s: %w: %+v is out of SQS's range", q.name, queue.ErrInvalid, o)
@@ -42,7 +43,7 @@ func (q *Queue) Receive(ctx context.Context, o queue.ReceiveOptions) ([]queue.Me
 		MessageAttributeNames:       []string{"All"},
 		MessageSystemAttributeNames: systemAttributes,
 	}, q.once)
-	if ctx.Err() != nil {
+	if ctx.Err() != nil && (err != nil || len(out.Messages) == 0) {
 		return nil, fmt.Errorf("receive from %s: %w", q.name, ctx.Err())
 	}
 	if err != nil {

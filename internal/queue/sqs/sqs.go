@@ -59,6 +59,7 @@ var (
 	_ queue.Purger           = (*Queue)(nil)
 	_ queue.Peeker           = (*Queue)(nil)
 	_ queue.Redriver         = (*Queue)(nil)
+	_ queue.Rejecter         = (*Queue)(nil)
 	_ queue.SettingsReporter = (*Queue)(nil)
 
 	_ queue.DeadLetterReporter = (*Queue)(nil)
