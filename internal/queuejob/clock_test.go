@@ -59,7 +59,7 @@ func TestLeasesAndPausesAreMeasuredByTheMonotonicClock(t *testing.T) {
 		seen[<-told] = true
 	}
 	r.mu.Lock()
-	times["breaker.until"] = r.breaker.until
+	times["breaker.until"] = r.breaker.Until
 	for _, all := range r.troubles {
 		for t := range all {
 			times["trouble.next"] = t.next

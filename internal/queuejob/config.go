@@ -93,7 +93,7 @@ func (r *Runner) Update(qj *v1alpha1.QueueJob) error {
 	}
 	r.mu.Lock()
 	r.config.Store(c)
-	r.breaker.update(c.spec.Breaker)
+	r.breaker.Update(c.spec.Breaker)
 	r.event(false, EventManifestUpdated, "", "new messages follow the edited manifest")
 	r.interruptReceive()
 	r.noteFull()

@@ -53,7 +53,7 @@ func (d *delivery) run() {
 	r.placing--
 	r.handOver(d.taken...)
 	if verdict == done {
-		r.breaker.trial = false // nothing was started that could decide
+		r.breaker.Trial = false // nothing was started that could decide
 	}
 	r.unlock()
 
@@ -63,7 +63,7 @@ func (d *delivery) run() {
 	case verdict == lapsed:
 		r.release(d.lease)
 	case verdict == left && d.config.ack == onCreate:
-		r.giveBack(d.lease, giveBackBackoff.half(0))
+		r.giveBack(d.lease, giveBackBackoff.Half(0))
 	case verdict == done, d.config.ack == onCreate:
 		r.acknowledge(d.lease, d.names())
 	default:

@@ -110,7 +110,7 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 			ch <- prometheus.MustNewConstMetric(m.stuck, prometheus.GaugeValue, float64(r.view.stuck[why]), r.namespace, r.name, string(why))
 		}
 		open := 0.
-		if r.breaker.open {
+		if r.breaker.Open {
 			open = 1
 		}
 		conditions, depth := r.conditions(), r.depth.at(time.Now())

@@ -105,13 +105,13 @@ func (r *Runner) next(ctx context.Context, now time.Time, t *trouble) step {
 	case t.tries > 0 && now.Before(t.next):
 		return step{until: t.next}
 	}
-	n, until := r.breaker.allow(now, min(room, receiveMax))
+	n, until := r.breaker.Allow(now, min(room, receiveMax))
 	if n == 0 {
 		return step{until: until}
 	}
-	r.breaker.trial = r.breaker.open
+	r.breaker.Trial = r.breaker.Open
 	// Begun in the step that decides, so that no change falls between the two.
-	return step{receive: n, poll: r.polls.begin(ctx, n, r.breaker.trial), config: c}
+	return step{receive: n, poll: r.polls.begin(ctx, n, r.breaker.Trial), config: c}
 }
 
 // full tells whether the history of failures is; r.mu is held.
@@ -148,7 +148,7 @@ func (r *Runner) receiveOnce(ctx context.Context, s *step, t *trouble) {
 	r.mu.Lock()
 	r.polls.end(p, len(messages))
 	if p.trial && len(messages) == 0 {
-		r.breaker.trial = false
+		r.breaker.Trial = false
 	}
 	for i := range messages {
 		r.accept(s.config, &messages[i], items[i], received)

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/queuemill/queuemill/api/v1alpha1"
+	"github.com/queuemill/queuemill/internal/breaker"
 	"github.com/queuemill/queuemill/internal/executor"
 	"github.com/queuemill/queuemill/internal/queue"
 	"github.com/queuemill/queuemill/internal/reason"
@@ -71,7 +72,7 @@ type Runner struct {
 	mu       sync.Mutex
 	view     view
 	leases   map[string]*lease // by message ID
-	breaker  breaker
+	breaker  breaker.Breaker
 	retries  []string            // names whose retry was asked for, in order
 	retained []string            // succeeded names, the oldest finished first
 	prunes   map[string]struct{} // finished names that a person wants gone
@@ -115,7 +116,7 @@ func New(qj *v1alpha1.QueueJob, o Options) (*Runner, error) {
 		wakeReceive: newSignal(), wakeLease: newSignal(), wakeRetain: newSignal(),
 		view:      newView(),
 		leases:    map[string]*lease{},
-		breaker:   breaker{spec: qj.Spec.Breaker},
+		breaker:   breaker.Breaker{Spec: qj.Spec.Breaker},
 		troubles:  map[operation]map[*trouble]struct{}{},
 		suspended: qj.Spec.Suspend,
 		prunes:    map[string]struct{}{},

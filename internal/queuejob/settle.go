@@ -42,7 +42,7 @@ func (r *Runner) settle(l *lease) {
 	}
 	l.settling, l.returning = true, back
 	if back {
-		r.task(func() { r.giveBack(l, giveBackBackoff.half(attempt-1)) })
+		r.task(func() { r.giveBack(l, giveBackBackoff.Half(attempt-1)) })
 	} else {
 		r.task(func() { r.acknowledge(l, names) })
 	}
@@ -157,7 +157,7 @@ func (r *Runner) catchUp() {
 		case c.ack == onCreate, h.state == record.Succeeded, h.state == record.Invalid:
 			h.lease.settling = true
 			deletes = append(deletes, h)
-		case h.state == record.Failed && now.Sub(h.ended) > giveBackBackoff.cap+h.lease.visibility:
+		case h.state == record.Failed && now.Sub(h.ended) > giveBackBackoff.Cap+h.lease.visibility:
 			continue // given back, or come back by itself, long ago
 		}
 		r.leases[h.lease.messageID] = h.lease

@@ -88,13 +88,13 @@ func (r *Runner) conditions() []metav1.Condition {
 	if r.full() {
 		full.Reason, full.Message = "LimitReached", r.fullMessage()
 	}
-	open := r.condition(ConditionBreakerOpen, r.breaker.open, "Closed", "")
+	open := r.condition(ConditionBreakerOpen, r.breaker.Open, "Closed", "")
 	switch {
-	case r.breaker.open && time.Now().Before(r.breaker.until):
+	case r.breaker.Open && time.Now().Before(r.breaker.Until):
 		open.Reason = "TooManyFailures"
 		open.Message = fmt.Sprintf("%d jobs failed within %v: nothing is received until %s",
-			r.breaker.spec.Failures, r.breaker.spec.Within.Duration, r.breaker.until.Format(time.TimeOnly))
-	case r.breaker.open:
+			r.breaker.Spec.Failures, r.breaker.Spec.Within.Duration, r.breaker.Until.Format(time.TimeOnly))
+	case r.breaker.Open:
 		open.Reason, open.Message = "Trial", "one message is let through: how its job ends decides"
 	}
 	return []metav1.Condition{ready, source, suspended, full, open}
@@ -120,7 +120,7 @@ func (r *Runner) readyCondition() metav1.Condition {
 		return no("RecordsFull", r.fullMessage())
 	case r.inTrouble(opReceive, opDelete, opExtend):
 		return no("SourceUnhealthy", "the queue does not answer as it should")
-	case r.breaker.open:
+	case r.breaker.Open:
 		return no("BreakerOpen", "too many jobs failed")
 	}
 	return r.condition(ConditionReady, true, "Receiving", "")

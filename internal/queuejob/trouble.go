@@ -38,7 +38,7 @@ func (t *trouble) fail(err error) time.Time {
 	r := t.r
 	r.mu.Lock()
 	defer r.unlock()
-	delay := callBackoff.full(t.tries)
+	delay := callBackoff.Full(t.tries)
 	t.tries++
 	t.err = err
 	t.next = time.Now().Add(delay)

@@ -183,7 +183,7 @@ func (r *Runner) finished(c *change) {
 	}
 	switch {
 	case e.state == record.Succeeded:
-		if r.breaker.succeeded(now) {
+		if r.breaker.Succeeded(now) {
 			r.event(false, EventBreakerClosed, c.name, "a job succeeded: receiving goes on")
 		}
 	case e.reason != reason.Deleted && e.reason != reason.Interrupted:
@@ -192,8 +192,8 @@ func (r *Runner) finished(c *change) {
 			detail += ": " + c.record.Cause.Detail
 		}
 		r.event(true, EventFailed, c.name, detail)
-		if r.breaker.failed(now) {
-			r.event(true, EventBreakerOpen, c.name, "too many failures: nothing is received until "+r.breaker.until.Format(time.TimeOnly))
+		if r.breaker.Failed(now) {
+			r.event(true, EventBreakerOpen, c.name, "too many failures: nothing is received until "+r.breaker.Until.Format(time.TimeOnly))
 			r.interruptReceive()
 		}
 	}
@@ -204,7 +204,7 @@ func (r *Runner) deleted(c *change) {
 	if !c.entry.unfinished() {
 		return
 	}
-	r.breaker.trial = false
+	r.breaker.Trial = false
 	what := "deleted while unfinished: gone, since its message was acknowledged at its create"
 	if l := r.leases[c.entry.messageID]; l != nil && l.ack == onSuccess {
 		what = "deleted while unfinished: its message is given back"

@@ -18,6 +18,7 @@ import (
 
 	"github.com/queuemill/queuemill/api/v1alpha1"
 	"github.com/queuemill/queuemill/internal/executor"
+	"github.com/queuemill/queuemill/internal/executor/process/environ"
 	"github.com/queuemill/queuemill/internal/executor/process/supervisor"
 	"github.com/queuemill/queuemill/internal/message"
 	"github.com/queuemill/queuemill/internal/record"
@@ -109,7 +110,7 @@ func Open(ctx context.Context, o Options) (*Executor, error) {
 	}
 	e := &Executor{
 		dir: dir, log: o.Logger, store: record.NewStore(o.DB),
-		inherited: inheritedEnv(), metrics: newMetrics(o.Registerer),
+		inherited: environ.Inherited(), metrics: newMetrics(o.Registerer),
 		jobs: make(map[string]*job), running: make(map[supervisor.RunID]*job),
 		templates: make(map[string]*template), bySpec: make(map[*v1alpha1.QueueJobSpec]*template),
 		unsaved: make(map[string]struct{}),

@@ -125,7 +125,7 @@ func (e *Executor) launchSupervisor(lock *os.File, generation uint64) (*supervis
 		return nil, fmt.Errorf("start the supervisor: %w", err)
 	}
 	defer func() { _ = stderr.Close() }() // the supervisor has its own
-	return supervisor.Launch(supervisor.Config{Dir: e.dir, Marker: e.marker, Generation: generation}, lock, stderr)
+	return supervisor.Launch(supervisor.Config{Dir: e.dir, Marker: e.marker, Generation: generation}, lock, nil, stderr)
 }
 
 func (e *Executor) supervisorLog() string { return filepath.Join(e.dir, "supervisor.log") }

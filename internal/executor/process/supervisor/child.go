@@ -65,15 +65,14 @@ func (s *server) launch(now time.Time) {
 func (s *server) fork(start *Start) bool {
 	c := &child{id: start.ID, pidfd: -1, pipe: -1, grace: start.Grace, startedAt: time.Now()}
 	c.log = output{path: "logs/" + start.ID.String() + ".log", limit: start.LogLimit, fd: -1}
-	var pipe [2]int
-	err := newPipe(&pipe)
+	stdio, ours, err := s.open(start)
 	if err == nil {
-		c.pid, c.pidfd, err = forkExec(start, s.devNull, pipe[1])
-		_ = unix.Close(pipe[1])
+		c.pid, c.pidfd, err = forkExec(start, stdio)
+		s.closeTheirs(stdio)
 	}
 	if err != nil {
-		if pipe[0] > 0 {
-			_ = unix.Close(pipe[0])
+		if ours >= 0 {
+			_ = unix.Close(ours)
 		}
 		if noRoom(err) && len(s.runs) > 0 {
 			return false
@@ -82,9 +81,9 @@ func (s *server) fork(start *Start) bool {
 		s.tellEnd(&x)
 		return true
 	}
-	c.pipe = pipe[0]
+	c.pipe = ours
 	s.runs[c.id], s.pids[c.pid] = c, c
-	if err := errors.Join(s.poll.addOutput(c), s.poll.addExit(c)); err != nil {
+	if err := errors.Join(s.addOutput(c), s.poll.addExit(c)); err != nil {
 		// Without its events the run can't be seen through.
 		fmt.Fprintln(os.Stderr, "queuemill supervisor:", err)
 		_ = unix.Kill(-c.pid, unix.SIGKILL)
@@ -95,6 +94,47 @@ func (s *server) fork(start *Start) bool {
 	}
 	s.out = appendStarted(s.out, c.id, c.startedAt)
 	return true
+}
+
+// stdio are a run's standard input, output and error.
+type stdio [3]int
+
+// open opens a run's stdio; ours is the reading end of its output, -1 where
+// nothing is kept of it.
+func (s *server) open(start *Start) (io stdio, ours int, err error) {
+	io, ours = stdio{s.devNull, 1, 2}, -1
+	if start.Stdin != "" {
+		if io[0], err = unix.Open(start.Stdin, unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
+			return io, ours, fmt.Errorf("read %s: %w", start.Stdin, err)
+		}
+	}
+	if start.Inherit {
+		return io, ours, nil
+	}
+	var pipe [2]int
+	if err := newPipe(&pipe); err != nil {
+		s.closeTheirs(io)
+		return io, ours, err
+	}
+	io[1], io[2] = pipe[1], pipe[1]
+	return io, pipe[0], nil
+}
+
+// closeTheirs closes what was opened for a run alone.
+func (s *server) closeTheirs(io stdio) {
+	if io[0] != s.devNull {
+		_ = unix.Close(io[0])
+	}
+	if io[1] != 1 {
+		_ = unix.Close(io[1])
+	}
+}
+
+func (s *server) addOutput(c *child) error {
+	if c.pipe < 0 {
+		return nil
+	}
+	return s.poll.addOutput(c)
 }
 
 // noRoom tells whether a fork failed for what other processes use.

@@ -39,8 +39,8 @@ type Link struct {
 // Launch starts a supervisor and waits until it is up. lock is an open file
 // that holds the directory's lock; the supervisor keeps it open as long as it
 // lives, so the caller closes its own. What it has to say of its own failure
-// goes to stderr.
-func Launch(c Config, lock, stderr *os.File) (*Link, error) {
+// goes to stderr; stdout (nil: nowhere) is for runs that inherit it.
+func Launch(c Config, lock, stdout, stderr *os.File) (*Link, error) {
 	program, err := ownProgram()
 	if err != nil {
 		return nil, fmt.Errorf("start the supervisor: %w", err)
@@ -53,6 +53,9 @@ func Launch(c Config, lock, stderr *os.File) (*Link, error) {
 		Path: program, Args: []string{"queuemill-supervisor"}, Env: Env(),
 		Stderr: stderr, ExtraFiles: []*os.File{theirs, lock},
 		SysProcAttr: &syscall.SysProcAttr{Setsid: true},
+	}
+	if stdout != nil { // a nil *os.File in an io.Writer is not nil
+		cmd.Stdout = stdout
 	}
 	err = cmd.Start()
 	_ = theirs.Close() // only the child's copy matters

@@ -47,6 +47,8 @@ type Start struct {
 	Timeout  time.Duration // 0: none
 	Grace    time.Duration // from SIGTERM to SIGKILL at the timeout
 	LogLimit int64         // bytes of output kept
+	Stdin    string        // file to read; empty: nothing
+	Inherit  bool          // output goes where the supervisor's own goes; nothing is kept
 }
 
 // Exit tells how a run ended.
@@ -108,6 +110,8 @@ func appendStart(b []byte, s *Start) []byte {
 	b = binary.AppendVarint(b, int64(s.Timeout))
 	b = binary.AppendVarint(b, int64(s.Grace))
 	b = binary.AppendVarint(b, s.LogLimit)
+	b = appendString(b, s.Stdin)
+	b = binary.AppendVarint(b, inherit(s.Inherit))
 	return endFrame(b, at)
 }
 
@@ -116,8 +120,16 @@ func decodeStart(body []byte) (Start, error) {
 	s := Start{
 		ID: d.id(), Path: d.string(), Argv: d.strings(), Env: d.strings(), Dir: d.string(),
 		Timeout: time.Duration(d.varint()), Grace: time.Duration(d.varint()), LogLimit: d.varint(),
+		Stdin: d.string(), Inherit: d.varint() != 0,
 	}
 	return s, d.err
+}
+
+func inherit(on bool) int64 {
+	if on {
+		return 1
+	}
+	return 0
 }
 
 // appendNumber is a frame of a run and a number: kindStop, kindFollow, kindGrew.

@@ -36,10 +36,10 @@ func newPipe(p *[2]int) error {
 }
 
 // forkExec starts a run in a process group of its own.
-func forkExec(start *Start, devNull, output int) (pid, pidfd int, err error) {
+func forkExec(start *Start, io stdio) (pid, pidfd int, err error) {
 	pid, err = syscall.ForkExec(start.Path, start.Argv, &syscall.ProcAttr{
 		Dir: start.Dir, Env: start.Env,
-		Files: []uintptr{uintptr(devNull), uintptr(output), uintptr(output)},
+		Files: []uintptr{uintptr(io[0]), uintptr(io[1]), uintptr(io[2])},
 		Sys:   &syscall.SysProcAttr{Setpgid: true},
 	})
 	return pid, -1, err
