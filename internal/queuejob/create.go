@@ -277,10 +277,7 @@ func (d *delivery) job(i int) executor.Job {
 // collide makes job the Invalid record of a message whose key another message
 // with another body has; the message's own ID names it.
 func (d *delivery) collide(i int, job *executor.Job, found *record.Record) {
-	identity := d.message.ID
-	if i > 0 {
-		identity = fmt.Sprintf("%s#%d", identity, i)
-	}
+	identity := collisionIdentity(d.message.ID, i)
 	job.Name, job.Identity = message.RecordName(d.r.namespace, d.r.name, identity)
 	job.IdempotencyKey = message.IdempotencyKey(d.r.namespace, d.r.name, identity)
 	d.items[i].Name = job.Name
@@ -289,6 +286,14 @@ func (d *delivery) collide(i int, job *executor.Job, found *record.Record) {
 		Reason: reason.IdentityCollision,
 		Detail: fmt.Sprintf("job %s has the same deduplication key and came from message %s, whose body is another", found.Name, found.Message.ID),
 	}
+}
+
+// collisionIdentity names a message's i-th record where its key can't.
+func collisionIdentity(messageID string, i int) string {
+	if i == 0 {
+		return messageID
+	}
+	return fmt.Sprintf("%s#%d", messageID, i)
 }
 
 // duplicate counts and tells of a message that is another one's twin, or comes

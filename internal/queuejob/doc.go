@@ -18,8 +18,11 @@
 //     what was created. An S3 event of several records is one message until it is
 //     read: it may go over by its further records.
 //   - A message is deleted when its records are durable (OnCreate) or have
-//     succeeded (OnSuccess), and a record is removed only after that delete was
-//     confirmed and the deduplication window has passed.
+//     succeeded (OnSuccess), and a record is removed only when the deduplication
+//     window has passed since it finished and since that delete was confirmed: a
+//     receive that crosses the delete finds the record. Only the record of a
+//     failed job under OnSuccess, whose message is to be tried again anyway, goes
+//     with its message when a person wants it gone.
 //   - An error that is not the message's fault keeps the message in hand.
 //   - Nothing is created for a message that is not known to be held: so even two
 //     Runners that both believe they lead start nothing twice, as long as the

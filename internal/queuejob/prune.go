@@ -19,18 +19,19 @@ type PruneOptions struct {
 // Prune removes finished records for a person and returns the names of those
 // that are (with DryRun: would be) removed, the oldest first. What finished
 // within the deduplication window stays, and so does a record whose message the
-// queue may deliver again and start a second time; under OnSuccess the message
-// of a failed job goes with its record.
+// queue may deliver again and start a second time: Prune asks for the delete of
+// that message once more, and when it is confirmed the record may go a window
+// later. Under OnSuccess the message of a failed job goes with its record.
 func (r *Runner) Prune(ctx context.Context, o PruneOptions) ([]string, error) {
 	names, unsure := r.prunable(o, time.Now())
 	if o.DryRun {
-		return append(names, keys(unsure)...), nil
+		return append(names, r.free(unsure)...), nil
 	}
-	confirmed, err := r.confirm(ctx, unsure)
+	free, err := r.confirm(ctx, unsure)
 	if err != nil {
 		return nil, err
 	}
-	names = append(names, confirmed...)
+	names = append(names, free...)
 	if err := r.remove(ctx, names); err != nil {
 		return names, err
 	}
@@ -106,6 +107,17 @@ func (r *Runner) prunable(o PruneOptions, now time.Time) (names []string, unsure
 	return names, unsure
 }
 
+// free are the names that confirm would let go at once.
+func (r *Runner) free(unsure map[string]queue.Receipt) []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c := r.config.Load()
+	return slices.DeleteFunc(keys(unsure), func(name string) bool {
+		e := r.view.entries[name]
+		return e == nil || !e.toBeTriedAgain(c)
+	})
+}
+
 // Kept is what Prune leaves though a person asked for it.
 type Kept struct {
 	InWindow    int       // finished within the deduplication window
@@ -118,7 +130,7 @@ func (r *Runner) Kept(o PruneOptions) Kept {
 	now := time.Now()
 	names, unsure := r.prunable(o, now)
 	goes := make(map[string]bool, len(names)+len(unsure))
-	for _, name := range append(names, keys(unsure)...) {
+	for _, name := range append(names, r.free(unsure)...) {
 		goes[name] = true
 	}
 	r.mu.Lock()

@@ -101,15 +101,14 @@ func (r *Runner) removals(now time.Time) removals {
 	return l
 }
 
-// removeAll carries l out. What the queue confirms only now, of what a person
-// wants gone, goes at once; the rest stays another window long.
+// removeAll carries l out.
 func (r *Runner) removeAll(ctx context.Context, l removals) error {
-	confirmed, err := r.confirm(ctx, l.unsure)
+	free, err := r.confirm(ctx, l.unsure)
 	if err != nil {
 		return err
 	}
 	r.mu.Lock()
-	for _, name := range confirmed {
+	for _, name := range free {
 		if _, wanted := r.prunes[name]; wanted {
 			l.names = append(l.names, name)
 		}
@@ -155,6 +154,12 @@ func (r *Runner) excess(l *removals, now time.Time) {
 // unasked tells whether e's message may be in the queue for all that is known,
 // and the queue was not asked since: its create was another controller's, say.
 func (e *entry) unasked() bool { return !e.acked() && e.receipt != "" && !e.asked }
+
+// toBeTriedAgain tells whether a redelivery of e's message is to start the next
+// attempt anyway, record or not: there is nothing for the record to prevent.
+func (e *entry) toBeTriedAgain(c *config) bool {
+	return e.state == record.Failed && c.ack == onSuccess
+}
 
 // mayRepeatDelete tells whether the message of e, which has finished, may be
 // deleted by its stored receipt: nobody here has it in hand, and none of its
@@ -226,9 +231,10 @@ func (r *Runner) remove(ctx context.Context, names []string) error {
 	return g.Wait()
 }
 
-// confirm repeats deletes and returns the names whose message is out of the
-// queue, or under OnSuccess the queue's own business again: a failed job's
-// message that was given back is redelivered, or dead, as the queue decides.
+// confirm repeats deletes and returns the names whose records a person may have
+// removed at once. The others stay another window though the delete is confirmed
+// now: somebody may have received the message meanwhile, or wait for the answer
+// of a receive, and would start it again if no record told of it.
 func (r *Runner) confirm(ctx context.Context, unsure map[string]queue.Receipt) ([]string, error) {
 	if len(unsure) == 0 {
 		return nil, nil
@@ -239,6 +245,7 @@ func (r *Runner) confirm(ctx context.Context, unsure map[string]queue.Receipt) (
 		receipts[i] = unsure[name]
 	}
 	answers := r.queue.Delete(ctx, receipts)
+	c := r.config.Load()
 	var names []string
 	for i, name := range asked {
 		r.mu.Lock()
@@ -247,8 +254,10 @@ func (r *Runner) confirm(ctx context.Context, unsure map[string]queue.Receipt) (
 		case e == nil || e.receipt != unsure[name]: // gone, or come again meanwhile
 		case err == nil:
 			e.ackedAt, e.receipt = time.Now(), ""
-			names = append(names, name)
-		case gone(err) && e.state == record.Failed && r.config.Load().ack == onSuccess:
+			if e.toBeTriedAgain(c) {
+				names = append(names, name)
+			}
+		case gone(err) && e.toBeTriedAgain(c):
 			names = append(names, name)
 		case !gone(err):
 			r.mu.Unlock()

@@ -112,6 +112,7 @@ func (r *Runner) startRetry(c *config, name string) {
 // retry carries out one request. An error is worth another try; a request that
 // can't be carried out is taken back, with an event.
 func (r *Runner) retry(c *config, name string, l **lease) error {
+	looked := time.Now()
 	rec, err := r.executor.Get(r.work, name)
 	switch {
 	case errors.Is(err, executor.ErrNotFound), errors.Is(err, executor.ErrTerminating):
@@ -129,7 +130,7 @@ func (r *Runner) retry(c *config, name string, l **lease) error {
 	case record.Failed:
 		return r.retryFailed(d, &rec, l)
 	case record.Invalid:
-		return r.readAnew(d, &rec)
+		return r.readAnew(d, &rec, looked)
 	default:
 		return r.refuse(&rec, "it has succeeded meanwhile")
 	}
@@ -227,11 +228,20 @@ func (r *Runner) isAcked(rec *record.Record) bool {
 }
 
 // readAnew reads an Invalid message under the present manifest and lets what it
-// becomes take the place of the record.
-func (r *Runner) readAnew(d *delivery, rec *record.Record) error {
+// becomes take the place of the record, which stood when it was looked at.
+func (r *Runner) readAnew(d *delivery, rec *record.Record, looked time.Time) error {
+	places := r.placesOf(d, rec)
+	if places == nil {
+		return r.refuse(rec, "under the edited manifest its message is read as other jobs")
+	}
 	kept := false
 	acked := r.isAcked(rec)
-	for i := range d.items {
+	for _, i := range places {
+		if time.Since(looked) > d.config.visibility() {
+			// Another controller may have done it and removed its record since: no
+			// lease tells, as it does for a message.
+			return fmt.Errorf("read %s anew: its record was looked at too long ago", rec.Name)
+		}
 		job := d.job(i)
 		job.ReplaceInvalid = job.Name == rec.Name
 		name := job.Name // try may change it
@@ -267,6 +277,23 @@ func (r *Runner) readAnew(d *delivery, rec *record.Record) error {
 		return fmt.Errorf("remove the invalid record %s: %w", rec.Name, err)
 	}
 	return nil
+}
+
+// placesOf are the items of d that an Invalid record stands for: all that its
+// message becomes, or the one of a message of several. The others of those had
+// records of their own, which may be done and removed. Nil: it can't be told.
+func (r *Runner) placesOf(d *delivery, rec *record.Record) []int {
+	places := make([]int, 0, len(d.items))
+	for i := range d.items {
+		collided, _ := message.RecordName(r.namespace, r.name, collisionIdentity(d.message.ID, i))
+		if rec.Message.Items <= 1 || d.items[i].Name == rec.Name || collided == rec.Name {
+			places = append(places, i)
+		}
+	}
+	if rec.Message.Items > 1 && len(places) != 1 {
+		return nil
+	}
+	return places
 }
 
 // refuse takes a request back that can't be carried out.

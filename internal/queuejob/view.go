@@ -151,7 +151,8 @@ func (v *view) apply(ev executor.Event) change {
 
 // fill copies what is kept of r.
 func (v *view) fill(e *entry, r *record.Record) {
-	if e.uid != r.UID {
+	known := e.uid == r.UID
+	if !known {
 		e.uid, e.startsSeen, e.retained, e.asked = r.UID, 0, false, false
 		if r.UID != e.awaitUID {
 			e.ackedAt = time.Time{}
@@ -165,9 +166,13 @@ func (v *view) fill(e *entry, r *record.Record) {
 	}
 	e.messageID, e.sentAt, e.items = r.Message.ID, r.Message.SentAt, max(1, r.Message.Items)
 	if r.Acked && !e.acked() {
-		e.ackedAt = r.FinishedAt
-		if e.ackedAt.IsZero() {
+		switch {
+		case known: // another controller's delete, just now
+			e.ackedAt = time.Now()
+		case r.FinishedAt.IsZero():
 			e.ackedAt = r.CreatedAt
+		default:
+			e.ackedAt = r.FinishedAt
 		}
 	}
 	if e.receipt != r.Message.Receipt {
