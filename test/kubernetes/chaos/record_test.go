@@ -3,6 +3,7 @@ package chaos
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -40,6 +41,35 @@ func TestExpiredReceiptIsAdopted(t *testing.T) {
 		t.Errorf("%d pods ran, want 1", len(runs))
 	}
 	w.jobs(id, "Complete")
+}
+
+// TestExpiredReceiptOfAFailureComesBack: an adopted message is held for its job,
+// and is the queue's again when that fails.
+func TestExpiredReceiptOfAFailureComesBack(t *testing.T) {
+	t.Parallel()
+	end := make(chan struct{})
+	var pods atomic.Int32
+	w := newWorld(t, func(*corev1.Pod) fakekubelet.Plan {
+		if pods.Add(1) == 1 {
+			return fakekubelet.Plan{Until: end, ExitCode: 1}
+		}
+		return fakekubelet.Plan{}
+	})
+	w.sqs.queue(t, "work", 0)
+	w.create(w.queueJob("work", "work", "ack: OnSuccess\n"+jobTemplate))
+	w.controller("--leader-elect=false")
+	id := w.sqs.send(t, "work", body("fails once"))[0]
+	w.running(id)
+	w.sqs.expire(t, "work", func(fate) bool { return true })
+	w.within(patience, func() string {
+		if w.sqs.of(id).receives < 2 {
+			return "the message is not received again"
+		}
+		return ""
+	})
+	close(end)
+	w.jobs(id, "Failed", "Complete")
+	w.empty("work")
 }
 
 // TestRecordOutlivesAnUnconfirmedDelete: while the queue does not confirm the
