@@ -80,7 +80,9 @@ verbs beside it. They speak to the controller at --server, or to the cluster tha
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		PersistentPreRun: func(cmd *cobra.Command, _ []string) {
-			if cmd.Name() != "up" && cmd.Name() != "controller" {
+			switch cmd.Name() {
+			case "up", "controller", "worker": // they end in order
+			default:
 				p.cancelOnSignal()
 			}
 		},
@@ -117,7 +119,7 @@ verbs beside it. They speak to the controller at --server, or to the cluster tha
 	up := p.upCommand()
 	up.Hidden = p.plugin // it needs no cluster
 	root.SetHelpCommandGroupID("other")
-	add("run", up, p.controllerCommand(), p.statusCommand(), p.suspendCommand(), p.resumeCommand(), p.validateCommand())
+	add("run", up, p.controllerCommand(), p.workerCommand(), p.statusCommand(), p.suspendCommand(), p.resumeCommand(), p.validateCommand())
 	add("jobs", p.jobsCommand(), p.describeCommand(), p.logsCommand(), p.retryCommand(), p.pruneCommand(), p.deleteCommand())
 	add("queues", p.sendCommand(), p.peekCommand(), p.redriveCommand(), p.purgeCommand())
 	add("other", p.doctorCommand(), p.versionCommand(), p.completionCommand())

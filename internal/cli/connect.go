@@ -28,9 +28,14 @@ type serverFlags struct {
 // addServerFlags adds the flags that say whom a verb speaks to: a controller, or
 // the API of a cluster.
 func (p *program) addServerFlags(cmd *cobra.Command) {
+	p.addControllerFlags(cmd)
+	p.addClusterFlags(cmd)
+}
+
+// addControllerFlags adds those that say where a controller is.
+func (p *program) addControllerFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&p.server.url, "server", "", "the controller's `URL` (default $QUEUEMILL_SERVER or "+defaultServer+")")
 	cmd.Flags().StringVar(&p.server.tokenFile, "token-file", "", "`FILE` with the controller's token (default: the token in $QUEUEMILL_TOKEN)")
-	p.addClusterFlags(cmd)
 }
 
 // connect chooses the controller at --server, or with a cluster flag, or called

@@ -26,7 +26,9 @@ func (r *Reader) environment(in Input, c *content, key string) ([]EnvVar, *reaso
 	env := []EnvVar{
 		{"QUEUEMILL_MESSAGE_ID", in.ID},
 		{"QUEUEMILL_IDEMPOTENCY_KEY", key},
-		{"QUEUEMILL_QUEUEJOB", r.queueJob},
+	}
+	if r.owner.Value != "" {
+		env = append(env, r.owner)
 	}
 	env = append(env, attributeEnv(c.attributes)...)
 	env = append(env, c.env...)

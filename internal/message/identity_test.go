@@ -1,10 +1,13 @@
 package message
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/queuemill/queuemill/api/v1alpha1"
 )
 
 // The names are frozen: a change here starts every message that is in flight at
@@ -47,5 +50,28 @@ func TestAttemptName(t *testing.T) {
 		if got := AttemptName("ping-x", attempt); got != want {
 			t.Errorf("attempt %d: got %s, want %s", attempt, got, want)
 		}
+	}
+}
+
+func TestTheWorkersOfAQueueAgreeOnTheKey(t *testing.T) {
+	read := func(queue, pool string) Item {
+		r, err := NewWorkerReader(queue, pool, &v1alpha1.MessageSpec{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.Read(Input{ID: "22b80b92-fdea-4c2c-8f9d-bdfb0c7bf324", Body: "x"})[0]
+	}
+	// Frozen: another key would make a payment twice at an upgrade.
+	const key = "77f2dbe5-4fef-80cf-81c8-0b41893cdc27"
+	alone, pooled := read("orders", ""), read("orders", "pool")
+	if alone.IdempotencyKey != key || pooled.IdempotencyKey != key {
+		t.Errorf("keys %s and %s, want %s", alone.IdempotencyKey, pooled.IdempotencyKey, key)
+	}
+	if read("other", "").IdempotencyKey == key {
+		t.Error("two queues have the same key")
+	}
+	want := []EnvVar{{"QUEUEMILL_MESSAGE_ID", "22b80b92-fdea-4c2c-8f9d-bdfb0c7bf324"}, {"QUEUEMILL_IDEMPOTENCY_KEY", key}}
+	if !slices.Equal(alone.Env, want) || !slices.Equal(pooled.Env, append(want, EnvVar{"QUEUEMILL_WORKERPOOL", "pool"})) {
+		t.Errorf("environments %v and %v", alone.Env, pooled.Env)
 	}
 }

@@ -9,10 +9,11 @@ import (
 	"github.com/queuemill/queuemill/internal/reason"
 )
 
-// Reader reads the messages of one QueueJob. It holds no state and may be used
+// Reader reads the messages of one QueueJob, or of a queue that workers share. It holds no state and may be used
 // by several goroutines.
 type Reader struct {
 	namespace, queueJob string
+	owner               EnvVar // whose message it is; left out where the value is empty
 
 	sns, s3, json bool
 	confidential  bool
@@ -43,6 +44,7 @@ func NewReader(namespace, queueJob string, spec *v1alpha1.MessageSpec) (*Reader,
 	r := &Reader{
 		namespace:    namespace,
 		queueJob:     queueJob,
+		owner:        EnvVar{"QUEUEMILL_QUEUEJOB", queueJob},
 		sns:          slices.Contains(formats, v1alpha1.FormatSNS),
 		s3:           slices.Contains(formats, v1alpha1.FormatS3Event),
 		confidential: spec.Confidential,
@@ -69,6 +71,18 @@ func NewReader(namespace, queueJob string, spec *v1alpha1.MessageSpec) (*Reader,
 		}
 		r.schema = s
 	}
+	return r, nil
+}
+
+// NewWorkerReader is NewReader for the workers of a queue. The idempotency key
+// follows from the queue's name and the message alone, whichever worker has it;
+// pool may be empty.
+func NewWorkerReader(queue, pool string, spec *v1alpha1.MessageSpec) (*Reader, error) {
+	r, err := NewReader("", queue, spec)
+	if err != nil {
+		return nil, err
+	}
+	r.owner = EnvVar{"QUEUEMILL_WORKERPOOL", pool}
 	return r, nil
 }
 

@@ -143,7 +143,7 @@ func (r *Runner) Run(ctx context.Context) error {
 	defer giveUp()
 	g, ctx := errgroup.WithContext(ctx)
 	r.ctx, r.work = ctx, work
-	r.batcher = queue.NewBatcher(bounded{r.queue, work}, queue.BatcherOptions{})
+	r.batcher = queue.NewBatcher(queue.Bounded(r.queue, work), queue.BatcherOptions{})
 	r.metrics.attach(r)
 	defer r.metrics.detach(r)
 
@@ -235,24 +235,4 @@ func (r *Runner) synced() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.ready
-}
-
-// bounded ends the batcher's calls with the Runner.
-type bounded struct {
-	queue.Queue
-	work context.Context
-}
-
-func (b bounded) Delete(ctx context.Context, receipts []queue.Receipt) []error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(b.work, cancel)()
-	return b.Queue.Delete(ctx, receipts)
-}
-
-func (b bounded) Extend(ctx context.Context, extensions []queue.Extension) []error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(b.work, cancel)()
-	return b.Queue.Extend(ctx, extensions)
 }

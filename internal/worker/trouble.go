@@ -1,0 +1,36 @@
+package worker
+
+import (
+	"time"
+
+	"github.com/queuemill/queuemill/internal/backoff"
+)
+
+var (
+	// callBackoff is between tries of a call to the queue.
+	callBackoff = backoff.Backoff{Base: 500 * time.Millisecond, Cap: 30 * time.Second}
+
+	// failureBackoff is how long a failed message stays away: 2^receives seconds,
+	// half of it jitter.
+	failureBackoff = backoff.Backoff{Base: 2 * time.Second, Cap: 15 * time.Minute}
+)
+
+// trouble is a call to the queue that fails, from the first failure on; the zero
+// value is none.
+type trouble struct {
+	tries int
+	err   error
+	since time.Time
+	next  time.Time // of the next try
+}
+
+// fail notes a failed try and tells whether it is the first.
+func (t *trouble) fail(err error, now time.Time) (first bool) {
+	if t.tries == 0 {
+		t.since = now
+	}
+	t.next = now.Add(callBackoff.Full(t.tries))
+	t.err = err
+	t.tries++
+	return t.tries == 1
+}
