@@ -36,7 +36,7 @@ type lease struct {
 
 	until      time.Time // when the message is visible again
 	items      []awaited
-	placed     bool // every item has its record
+	placing    int  // who still sees to the records of its items: its delivery, retries
 	incomplete bool // … but for those that only a redelivery can create
 	settling   bool // being deleted or given back
 	returning  bool // being given back: not extended any more
@@ -55,7 +55,7 @@ type awaited struct {
 func (r *Runner) hold(c *config, m *queue.Message, received time.Time) *lease {
 	l := &lease{
 		messageID: m.ID, receipt: m.Receipt, ack: c.ack, visibility: c.visibility(),
-		received: received, until: received.Add(c.visibility()),
+		received: received, until: received.Add(c.visibility()), placing: 1,
 	}
 	r.leases[m.ID] = l
 	if due := l.due(); r.leaseAt.IsZero() || due.Before(r.leaseAt) {
@@ -84,14 +84,15 @@ func (r *Runner) await(l *lease, rec *record.Record) {
 	l.items = append(l.items, awaited{rec.Name, rec.LastAttempt()})
 }
 
-// placed says that the items of l have their records, all or all but those that
-// only a redelivery can create.
+// placed says that one who placed items of l is done: they have their records,
+// all or all but those that only a redelivery can create.
 func (r *Runner) placed(l *lease, all bool) {
 	if l == nil {
 		return
 	}
 	r.mu.Lock()
-	l.placed, l.incomplete = true, l.incomplete || !all
+	l.placing--
+	l.incomplete = l.incomplete || !all
 	r.settle(l)
 	r.unlock()
 }

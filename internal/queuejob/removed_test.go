@@ -199,3 +199,32 @@ func TestRetryStartsNothingFromAnInvalidRecordSeenLongAgo(t *testing.T) {
 		w.wantCreated(1)
 	})
 }
+
+func TestRetryDuringARedeliveryDoesNotSettleTheMessageBeforeItIsPlaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, queuetest.Options{}, func(s *v1alpha1.QueueJobSpec) {
+			onSuccess(s)
+			s.Message.Format = []v1alpha1.MessageFormat{v1alpha1.FormatS3Event}
+		})
+		w.via.exec = &slowLook{w.exec, time.Minute}
+		w.start()
+		defer w.stop()
+		w.send(s3Event("a", "b"))
+		name := w.exec.Names("")[0]
+		w.finish(false)
+		w.pass(time.Second)
+		w.patch(name, wantRetry) // looks for a minute; the redelivery begins to, seconds later
+		w.pass(time.Minute)
+		w.wantStates("1 Running, 1 Failed")
+		w.exec.Finish(name, true)
+		w.pass(time.Second)
+		w.wantQueue(0, 1) // the other's
+		w.wantStates("1 Succeeded, 1 Failed")
+		w.pass(10 * time.Second)
+		w.wantStates("1 Running, 1 Succeeded")
+		w.finish(true)
+		w.pass(time.Second)
+		w.wantQueue(0, 0)
+		w.wantCreated(4)
+	})
+}

@@ -132,7 +132,12 @@ func (r *Runner) retry(c *config, name string, l **lease) error {
 	case record.Invalid:
 		return r.readAnew(d, &rec, looked)
 	default:
-		return r.refuse(&rec, "it has succeeded meanwhile")
+		if err := r.refuse(&rec, "it has succeeded meanwhile"); err != nil {
+			return err
+		}
+		r.await(*l, &rec)
+		r.placed(*l, true)
+		return nil
 	}
 }
 
@@ -192,14 +197,12 @@ func (r *Runner) takeBack(d *delivery, rec *record.Record) (*lease, error) {
 		return nil, nil
 	}
 	r.mu.Lock()
-	if l := r.leases[rec.Message.ID]; l != nil && !l.settling {
-		l.placed = false // siblings run: the message is in hand
-		r.mu.Unlock()
+	l := r.join(rec.Message.ID)
+	r.mu.Unlock()
+	if l != nil {
 		return l, nil
 	}
 	visibility := d.config.visibility()
-	r.mu.Unlock()
-
 	called := time.Now()
 	err := r.batcher.Extend(r.work, queue.Extension{Receipt: rec.Message.Receipt, Visibility: visibility})
 	if err != nil && !gone(err) {
@@ -207,7 +210,10 @@ func (r *Runner) takeBack(d *delivery, rec *record.Record) (*lease, error) {
 	}
 	r.mu.Lock()
 	defer r.unlock()
-	l := r.hold(d.config, d.message, called)
+	if l := r.join(rec.Message.ID); l != nil {
+		return l, nil
+	}
+	l = r.hold(d.config, d.message, called)
 	l.lost = err != nil
 	if rec.Message.Items > 1 {
 		siblings := r.view.siblings(rec.Message.ID)
@@ -217,6 +223,17 @@ func (r *Runner) takeBack(d *delivery, rec *record.Record) (*lease, error) {
 		}
 	}
 	return l, nil
+}
+
+// join takes part in a lease that is held: siblings run, or are being placed. Nil
+// when there is none; r.mu is held.
+func (r *Runner) join(messageID string) *lease {
+	l := r.leases[messageID]
+	if l == nil || l.settling {
+		return nil
+	}
+	l.placing++
+	return l
 }
 
 // isAcked tells whether the delete of the record's message was confirmed.

@@ -20,7 +20,7 @@ func (r *Runner) settleOf(messageID string) {
 // settle deletes the message whose jobs have all succeeded, and gives back the
 // one of which a job failed, once none is unfinished; r.mu is held.
 func (r *Runner) settle(l *lease) {
-	if l.ack != onSuccess || !l.placed || l.settling || r.leases[l.messageID] != l {
+	if l.ack != onSuccess || l.placing > 0 || l.settling || r.leases[l.messageID] != l {
 		return
 	}
 	back := l.incomplete
@@ -152,7 +152,7 @@ func (r *Runner) catchUp() {
 	for _, h := range r.heldMessages(c, now) {
 		switch {
 		case len(h.names) < h.items:
-			h.lease.placed = false
+			h.lease.placing++
 			r.task(func() { r.complete(c, h) })
 		case c.ack == onCreate, h.state == record.Succeeded, h.state == record.Invalid:
 			h.lease.settling = true
@@ -195,7 +195,7 @@ func (r *Runner) heldMessages(c *config, now time.Time) map[string]*held {
 		if h == nil {
 			h = &held{state: record.Succeeded, items: e.items, lease: &lease{
 				messageID: e.messageID, receipt: e.receipt, ack: c.ack, visibility: c.visibility(),
-				received: now, until: now, placed: true, recovered: true,
+				received: now, until: now, recovered: true,
 			}}
 			messages[e.messageID] = h
 		}
