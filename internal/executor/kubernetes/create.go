@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -30,11 +31,14 @@ func (e *Executor) Create(ctx context.Context, job executor.Job) (record.Record,
 		}
 	}
 	look := job.Attempt > 1 || job.ReplaceInvalid
+	seen := 0
 	if known := e.cluster.known(e.namespace); known != nil {
+		// Counted before anything else is asked: what goes meanwhile counts too.
+		seen = len(known.jobsOf(e.namespace, job.Name))
 		if job.Invalid == nil && known.left(e.namespace, job.Name) {
 			return record.Record{}, fmt.Errorf("create job %s: a pod of a deleted Job still ends: %w", job.Name, executor.ErrTerminating)
 		}
-		look = look || known.slots(e.namespace, job.Name) > 0
+		look = look || seen > 0
 	}
 	for range createTries {
 		var found []*object
@@ -42,6 +46,11 @@ func (e *Executor) Create(ctx context.Context, job executor.Job) (record.Record,
 			var err error
 			if found, err = e.look(ctx, job.Name, true); err != nil {
 				return record.Record{}, fmt.Errorf("create job %s: %w: %w", job.Name, executor.ErrUnavailable, err)
+			}
+			if job.Invalid == nil && len(found) < seen {
+				if err := e.nothingEnds(ctx, job.Name, found); err != nil {
+					return record.Record{}, fmt.Errorf("create job %s: %w", job.Name, err)
+				}
 			}
 		}
 		rec, err := e.createOn(ctx, t, job, found)
@@ -51,6 +60,26 @@ func (e *Executor) Create(ctx context.Context, job executor.Job) (record.Record,
 		look = true
 	}
 	return record.Record{}, fmt.Errorf("create job %s: %w: others take its names", job.Name, executor.ErrUnavailable)
+}
+
+// nothingEnds sees to it that no pod still ends of a Job that was seen and is not
+// found any more: it was deleted a moment ago, which need not have been seen yet.
+func (e *Executor) nothingEnds(ctx context.Context, name string, found []*object) error {
+	pods, err := e.livePods(ctx, LabelRecord+"="+name)
+	if err != nil {
+		return fmt.Errorf("%w: %w", executor.ErrUnavailable, err)
+	}
+	if ends(pods, found) {
+		return fmt.Errorf("a pod of a deleted Job still ends: %w", executor.ErrTerminating)
+	}
+	return nil
+}
+
+// ends tells whether one of pods has not ended and is of no Job that is there.
+func ends(pods []*pod, jobs []*object) bool {
+	return slices.ContainsFunc(pods, func(p *pod) bool {
+		return !p.terminal() && !slices.ContainsFunc(jobs, func(o *object) bool { return o.uid == p.job })
+	})
 }
 
 // errTaken: there is a Job of the wanted name.

@@ -1,9 +1,11 @@
 package kubernetes_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -303,8 +305,9 @@ func TestCheckOfASoundTemplate(t *testing.T) {
 func TestNothingRunsBesideWhatStillEnds(t *testing.T) {
 	r := newRig(t)
 	r.kubelet.lingers = true
+	seen := r.runsSeen(t.Context())
 	r.create(newJob("a", simple(t)))
-	r.await("a", func(rec record.Record) bool { return rec.State == record.Running })
+	r.awaitSeen(seen)
 	if err := r.Delete(t.Context(), "a", ""); err != nil {
 		t.Fatal(err)
 	}
@@ -324,6 +327,54 @@ func TestNothingRunsBesideWhatStillEnds(t *testing.T) {
 		t.Errorf("create over a Job that is being deleted: %v", err)
 	}
 	r.kubelet.letGo(t.Context())
+}
+
+// Also not when the delete has not been seen yet.
+func TestNothingRunsBesideWhatEndsUnseen(t *testing.T) {
+	r := newLiveRig(t)
+	r.kubelet.lingers = true
+	ctx, blind := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = r.cluster.Run(ctx) })
+	if err := r.cluster.Sync(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	seen := r.runsSeen(ctx)
+	r.create(newJob("a", simple(t)))
+	r.awaitSeen(seen)
+	blind()
+	wg.Wait()
+	if err := r.Delete(t.Context(), "a", ""); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Create(t.Context(), newJob("a", simple(t))); !errors.Is(err, executor.ErrTerminating) {
+		t.Errorf("create beside a pod that still ends: %v", err)
+	}
+	r.kubelet.letGo(t.Context())
+}
+
+// runsSeen is sent each event of a job that runs, as those who watch are told.
+func (r *rig) runsSeen(ctx context.Context) <-chan string {
+	seen := make(chan string, 100)
+	ready := make(chan struct{})
+	go func() {
+		_ = r.Watch(ctx, "", func() { close(ready) }, func(e executor.Event) {
+			if e.Record.State == record.Running {
+				seen <- e.Record.Name
+			}
+		})
+	}()
+	<-ready
+	return seen
+}
+
+func (r *rig) awaitSeen(seen <-chan string) {
+	r.t.Helper()
+	select {
+	case <-seen:
+	case <-r.patience():
+		r.t.Fatal("the job was not seen to run")
+	}
 }
 
 // awaitCreate creates as soon as nothing of an earlier Job is left.

@@ -63,12 +63,7 @@ func (t *tracker) left(namespace, name string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	r := t.records[recordKey{namespace, name}]
-	if r == nil {
-		return false
-	}
-	return slices.ContainsFunc(r.pods, func(p *pod) bool {
-		return !p.terminal() && !slices.ContainsFunc(r.objects, func(o *object) bool { return o.uid == p.job })
-	})
+	return r != nil && ends(r.pods, r.objects)
 }
 
 // pods are those of a record's Jobs that were seen.
