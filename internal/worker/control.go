@@ -11,7 +11,7 @@ import (
 const (
 	// drainWait is how long Drain waits for the receives that it called off; one
 	// that has not come back by then counts as in hand.
-	drainWait = 2 * time.Second
+	drainWait = 800 * time.Millisecond
 
 	// stuckAfter is how long a step may take that takes no time.
 	stuckAfter = 2 * time.Minute

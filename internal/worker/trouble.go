@@ -7,8 +7,9 @@ import (
 )
 
 var (
-	// callBackoff is between tries of a call to the queue.
-	callBackoff = backoff.Backoff{Base: 500 * time.Millisecond, Cap: 30 * time.Second}
+	// callBackoff is between tries of a call to the queue. Its cap is short: a queue
+	// that is back is used at once, and a try costs little.
+	callBackoff = backoff.Backoff{Base: 250 * time.Millisecond, Cap: 3 * time.Second}
 
 	// failureBackoff is how long a failed message stays away: 2^receives seconds,
 	// half of it jitter.
