@@ -162,7 +162,10 @@ func parseDelay(s string) (time.Duration, bool) {
 		return max(time.Duration(min(n, maxNotNow.Seconds())*float64(time.Second)), time.Second), true
 	}
 	d, err := time.ParseDuration(s)
-	return max(min(d, maxNotNow), time.Second), err == nil && d >= 0
+	if err != nil || d < 0 {
+		return 0, false
+	}
+	return max(min(d, maxNotNow), time.Second), true
 }
 
 func orElse(s, otherwise string) string {

@@ -226,19 +226,17 @@ func answered(resp *http.Response) Result {
 	case http.StatusBadRequest, http.StatusConflict, http.StatusUnprocessableEntity:
 		return Result{Kind: Rejected, Reason: said}
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		delay, _ := retryAfter(resp.Header.Get("Retry-After"), time.Now())
+		delay := retryAfter(resp.Header.Get("Retry-After"), time.Now())
 		return Result{Kind: NotNow, Reason: said, Delay: delay}
 	}
 	return Result{Kind: Failed, Reason: said}
 }
 
-// retryAfter reads a Retry-After: seconds, or a date.
-func retryAfter(s string, now time.Time) (time.Duration, bool) {
+// retryAfter reads a Retry-After: seconds, or a date; 0 when it is neither.
+func retryAfter(s string, now time.Time) time.Duration {
 	if at, err := http.ParseTime(s); err == nil {
-		return max(min(at.Sub(now), maxNotNow), time.Second), true
+		return max(min(at.Sub(now), maxNotNow), time.Second)
 	}
-	if s == "" {
-		return 0, false
-	}
-	return parseDelay(s)
+	delay, _ := parseDelay(s)
+	return delay
 }
