@@ -19,12 +19,15 @@ var _ httpapi.Controller = (*mill)(nil)
 
 // Status is httpapi.Controller's.
 func (m *mill) Status(ctx context.Context) (httpapi.Status, error) {
+	// Before the queues: a status that says idle shows them as they were left, and
+	// not one before and one after a message's way from the one to the other.
+	idle := m.runners.idle(ctx)
 	queues, err := m.queues.ListQueues(ctx)
 	if err != nil {
 		return httpapi.Status{}, err
 	}
 	return httpapi.Status{
-		Version: m.o.Version, StartedAt: m.startedAt, Draining: m.draining.Load(), Idle: m.runners.idle(ctx),
+		Version: m.o.Version, StartedAt: m.startedAt, Draining: m.draining.Load(), Idle: idle,
 		QueueJobs: m.runners.views(), Queues: queues,
 	}, nil
 }
