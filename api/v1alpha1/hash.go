@@ -19,6 +19,24 @@ func TemplateHash(spec *QueueJobSpec) string {
 	if spec.Kubernetes != nil {
 		template["kubernetes"] = sorted(spec.Kubernetes.JobTemplate.Raw)
 	}
+	return hashOf(template)
+}
+
+// WorkerTemplateHash tells workers apart: 16 hexadecimal digits of what makes a
+// worker another one (queue, worker, message, process or kubernetes), and of
+// nothing else: their number and how it is found don't count. Call it after
+// SetDefaults, as TemplateHash.
+func WorkerTemplateHash(spec *WorkerPoolSpec) string {
+	text, err := json.Marshal(map[string]any{
+		"queue": spec.Queue, "worker": spec.Worker, "message": spec.Message, "process": spec.Process, "kubernetes": spec.Kubernetes,
+	})
+	if err != nil { // a template or schema that is no JSON: it came out of a manifest that was read
+		panic("hash of a worker's template: " + err.Error())
+	}
+	return hashOf(sorted(text))
+}
+
+func hashOf(template any) string {
 	text, err := json.Marshal(template)
 	if err != nil { // of strings, numbers and durations: can't be
 		panic("hash of a template: " + err.Error())
