@@ -63,6 +63,25 @@ func (c *Client) Drain(ctx context.Context, on bool) (fleet.Report, error) {
 	return r, nil
 }
 
+// Healthy asks whether it can work; the error says what is stuck or not there
+// yet.
+func (c *Client) Healthy(ctx context.Context) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://worker/healthz", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return fmt.Errorf("ask the worker: %w", err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, 1<<10))
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = errors.New(strings.TrimSpace(string(text)))
+	}
+	return err
+}
+
 func (c *Client) call(ctx context.Context, method, path string, body []byte) (r fleet.Report, err error) {
 	req, err := http.NewRequestWithContext(ctx, method, "http://worker"+path, bytes.NewReader(body))
 	if err != nil {
