@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/queuemill/queuemill/internal/httpapi"
@@ -227,6 +228,7 @@ func (c *crashTest) finish() []httpapi.Job {
 			t.Errorf("queue %s holds %d visible, %d in flight, %d delayed messages at the end, want %d", q.Name, q.Visible, q.InFlight, q.Delayed, want)
 		}
 	}
+	c.checkDeadLetters(newClient(up.SQSURL))
 	var jobs []httpapi.Job
 	for cursor := ""; ; {
 		var page httpapi.JobList
@@ -257,6 +259,31 @@ func (c *crashTest) wantDepth(queue string) (n int) {
 		}
 	}
 	return n
+}
+
+// checkDeadLetters holds the dead letters against what never succeeds, message
+// by message.
+func (c *crashTest) checkDeadLetters(client *sqs.Client) {
+	t := c.t
+	url := createQueue(t, client, deadLetterQueue, nil) // it is there
+	dead := map[string]bool{}
+	for {
+		out, err := client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &url, MaxNumberOfMessages: 10, VisibilityTimeout: 3600})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(out.Messages) == 0 {
+			break
+		}
+		for _, m := range out.Messages {
+			dead[*m.MessageId] = true
+		}
+	}
+	for _, k := range c.tasks {
+		if want := k.queue == failingQueue; want != dead[k.messageID] {
+			t.Errorf("message %d (%s of %s): dead letter: %v, want %v", k.Number, k.messageID, k.queue, !want, want)
+		}
+	}
 }
 
 func tail(s string) string { return s[max(0, len(s)-10_000):] }

@@ -24,7 +24,7 @@ type index struct {
 	groups groups // FIFO queues: message groups; standard queues: tenants
 	fair   fairness
 
-	nReady, nInFlight, nDelayed int
+	nReady, nInFlight, nDelayed, nLeaving int
 }
 
 func newIndex(fifo bool) *index {
@@ -75,6 +75,8 @@ func (x *index) setState(r ref, s state) {
 		x.nInFlight--
 		x.countInFlight(m.group, -1)
 		x.due.remove(r)
+	case leaving:
+		x.nLeaving--
 	}
 	m.state = s
 	switch s {
@@ -90,6 +92,8 @@ func (x *index) setState(r ref, s state) {
 		x.nInFlight++
 		x.countInFlight(m.group, +1)
 		x.due.push(r)
+	case leaving:
+		x.nLeaving++
 	}
 	x.refresh(m.group)
 }
@@ -138,6 +142,7 @@ func (x *index) remove(r ref) {
 			x.groups.drop(g)
 		}
 	}
+	x.nLeaving--
 	x.release(r)
 }
 

@@ -184,3 +184,32 @@ func TestRedriveThroughTheSeamMovesAtMostTheLimit(t *testing.T) {
 		}
 	})
 }
+
+// A message on its way to the dead-letter queue, or out, is in the queue until it
+// has left: who waits for an empty queue waits for that too.
+func TestAMessageOnItsWayOutIsCounted(t *testing.T) {
+	bubble(t, Options{}, func(t *testing.T, b *Broker) {
+		q := createQueue(t, b, "q", nil)
+		send(t, q, SendEntry{Body: "a"})
+		q.mu.Lock()
+		r := q.index.next(q.b.clock.now())
+		q.setAside(r)
+		q.mu.Unlock()
+		if d := q.Depth(); d.InFlight != 1 || d.Total() != 1 {
+			t.Errorf("on its way: %+v", d)
+		}
+		q.mu.Lock()
+		q.settleAside(r, false)
+		q.mu.Unlock()
+		if d := q.Depth(); d.Visible != 1 || d.Total() != 1 {
+			t.Errorf("back again: %+v", d)
+		}
+		q.mu.Lock()
+		q.setAside(r)
+		q.settleAside(r, true)
+		q.mu.Unlock()
+		if d := q.Depth(); d.Total() != 0 {
+			t.Errorf("gone: %+v", d)
+		}
+	})
+}

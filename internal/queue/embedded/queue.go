@@ -99,7 +99,9 @@ func (q *Queue) Depth() queue.Depth {
 	defer q.mu.Unlock()
 	now := q.b.clock.now()
 	q.index.advance(now)
-	d := queue.Depth{Visible: q.index.nReady, InFlight: q.index.nInFlight, Delayed: q.index.nDelayed}
+	// What is on its way out, also to the dead-letter queue, is here until it is
+	// there: an empty queue has nothing under way.
+	d := queue.Depth{Visible: q.index.nReady, InFlight: q.index.nInFlight + q.index.nLeaving, Delayed: q.index.nDelayed}
 	if sent, ok := q.index.oldest(); ok {
 		d.OldestAge = now.sub(sent)
 	}
