@@ -48,6 +48,7 @@ var groups = []group{
 	{"lean-cycle", func(ctx context.Context, b *bench) error { return b.cycles(ctx, "lean-cycle", lean{}, 60_000) }},
 	{"pickup", func(ctx context.Context, b *bench) error { return b.pickup(ctx) }},
 	{"million", func(ctx context.Context, b *bench) error { return b.million(ctx) }},
+	{"pool-worker", func(ctx context.Context, b *bench) error { return b.poolWorker(ctx) }},
 	{"jobs", func(ctx context.Context, b *bench) error { return b.jobs(ctx) }},
 	{"kube-latency", func(ctx context.Context, b *bench) error { return b.kubeLatency(ctx) }},
 	{"kube-burst", func(ctx context.Context, b *bench) error { return b.kubeBurst(ctx) }},
