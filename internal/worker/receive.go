@@ -81,7 +81,7 @@ func (w *Worker) next(ctx context.Context, now time.Time) step {
 	if n <= 0 {
 		return idle
 	}
-	if n < receiveMax && n < w.f.Concurrency && !w.freed.IsZero() && now.Before(w.freed.Add(gather)) {
+	if n < receiveMax && n < w.f.Concurrency && now.Before(w.freed.Add(gather)) {
 		return step{until: w.freed.Add(gather)}
 	}
 	n, until := w.breaker.Allow(now, n)
@@ -92,7 +92,7 @@ func (w *Worker) next(ctx context.Context, now time.Time) step {
 		return idle
 	}
 	w.breaker.Trial = w.breaker.Open
-	w.freed = time.Time{}
+	w.freed = now
 	return step{poll: w.polls.begin(ctx, n, w.breaker.Trial, w.pollWait(now))}
 }
 

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"github.com/queuemill/queuemill/internal/reason"
@@ -94,10 +95,10 @@ func (w *Worker) handle(h *hand) Result {
 func (w *Worker) worked() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.working--
-	if w.freed.IsZero() {
+	if w.working+w.polls.reserved >= w.f.Concurrency {
 		w.freed = time.Now()
 	}
+	w.working--
 	w.wakeReceive.poke()
 }
 
@@ -108,18 +109,24 @@ func (w *Worker) noted(h *hand, r Result, took time.Duration) {
 	if wait := h.received.Sub(h.message.SentAt); !h.message.SentAt.IsZero() && h.message.ReceiveCount <= 1 {
 		w.metrics.waiting.Observe(max(wait, 0).Seconds())
 	}
-	log := w.log.Debug
+	level := slog.LevelDebug
 	switch r.Kind {
 	case Rejected, Failed:
-		log = w.log.Warn
+		level = slog.LevelWarn
 	case Interrupted:
-		log = w.log.Info
+		level = slog.LevelInfo
 	}
-	args := []any{keyMessageID, h.message.ID, keyAttempt, h.message.ReceiveCount, keyDuration, took.Round(time.Microsecond), keyResult, string(r.Kind)}
+	if !w.log.Enabled(w.work, level) {
+		return
+	}
+	attrs := []slog.Attr{
+		slog.String(keyMessageID, h.message.ID), slog.Int(keyAttempt, h.message.ReceiveCount),
+		slog.Duration(keyDuration, took.Round(time.Microsecond)), slog.String(keyResult, string(r.Kind)),
+	}
 	if r.Reason != "" {
-		args = append(args, keyReason, r.Reason)
+		attrs = append(attrs, slog.String(keyReason, r.Reason))
 	}
-	log("message "+verbs[r.Kind], args...)
+	w.log.LogAttrs(w.work, level, "message "+verbs[r.Kind], attrs...)
 }
 
 var verbs = map[Kind]string{Done: "done", Rejected: "rejected", NotNow: "put off", Failed: "failed", Interrupted: "interrupted"}

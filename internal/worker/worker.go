@@ -83,7 +83,7 @@ type Worker struct {
 	received   int       // messages so far
 	lastActive time.Time // a message came or left the hand
 	lastAsked  time.Time // by a controller
-	freed      time.Time // since when there is room that no receive was begun for; zero: none
+	freed      time.Time // since when there may be room that no receive was begun for
 	looped     time.Time // the receive loop's last step
 	leaseAt    time.Time // the lease loop's next; zero: none
 	counts     counts
