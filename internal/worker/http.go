@@ -33,9 +33,9 @@ const (
 // worker daemon (developer guide, "Worker environments": X-Aws-Sqsd-*) and
 // Queuemill's own.
 type HTTP struct {
+	transport
 	url    string
 	queue  string
-	client *http.Client
 	server *server // the COMMAND; nil: somebody else's
 	gate   *gate
 	log    *slog.Logger
@@ -50,20 +50,9 @@ func NewHTTP(f *flags.Flags, queueName string, log *slog.Logger) (*HTTP, error) 
 	if err != nil {
 		return nil, fmt.Errorf("--http: %w", err)
 	}
-	transport := &http.Transport{
-		Proxy:               http.ProxyFromEnvironment,
-		DialContext:         (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
-		TLSHandshakeTimeout: 10 * time.Second,
-		MaxIdleConnsPerHost: f.Concurrency,
-		IdleConnTimeout:     idleLimit,
-		DisableCompression:  true,
-	}
-	h := &HTTP{
-		url: f.HTTP, queue: queueName, log: log, gate: newGate(addressOf(u)),
-		client: &http.Client{
-			Transport:     transport,
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
+	h := &HTTP{url: f.HTTP, queue: queueName, log: log, gate: newGate(addressOf(u))}
+	if h.transport, err = newTransport(u, f.Concurrency); err != nil {
+		return nil, err
 	}
 	if len(f.Command) > 0 {
 		if h.server, err = newServer(f, h.gate, log); err != nil {
@@ -71,6 +60,30 @@ func NewHTTP(f *flags.Flags, queueName string, log *slog.Logger) (*HTTP, error) 
 		}
 	}
 	return h, nil
+}
+
+// transport is an http.RoundTripper with connections that end with it.
+type transport interface {
+	http.RoundTripper
+	CloseIdleConnections()
+}
+
+func newTransport(u *url.URL, connections int) (transport, error) {
+	proxy, err := http.ProxyFromEnvironment(&http.Request{URL: u})
+	if err != nil {
+		return nil, fmt.Errorf("--http: %w", err)
+	}
+	if u.Scheme == "http" && proxy == nil {
+		return newWire(addressOf(u)), nil
+	}
+	return &http.Transport{
+		Proxy:               http.ProxyURL(proxy),
+		DialContext:         (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
+		TLSHandshakeTimeout: 10 * time.Second,
+		MaxIdleConnsPerHost: connections,
+		IdleConnTimeout:     idleLimit,
+		DisableCompression:  true,
+	}, nil
 }
 
 // addressOf is HOST:PORT of a URL.
@@ -85,7 +98,7 @@ func addressOf(u *url.URL) string {
 // Run is Handler's: it keeps the server, and waits for it when it does not
 // accept.
 func (h *HTTP) Run(ctx context.Context, changed func()) error {
-	defer h.client.CloseIdleConnections()
+	defer h.CloseIdleConnections()
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
 	watched := make(chan struct{})
@@ -151,12 +164,7 @@ func (h *HTTP) post(ctx context.Context, t *Task) (*http.Response, error) {
 		return nil, err
 	}
 	h.headers(req.Header, t)
-	resp, err := h.client.Do(req)
-	var wrapped *url.Error
-	if errors.As(err, &wrapped) {
-		err = wrapped.Err // it repeats the URL
-	}
-	return resp, err
+	return h.RoundTrip(req)
 }
 
 // headers are the message's. The daemon's names are in its own spelling.

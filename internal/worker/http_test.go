@@ -71,6 +71,8 @@ func newTestHTTP(t *testing.T, url string, change func(*flags.Flags)) *HTTP {
 	return h
 }
 
+var queueMessage = queue.Message{ID: "m", Body: "b"}
+
 func TestWhatAnAnswerSays(t *testing.T) {
 	var status int
 	var header http.Header
@@ -181,7 +183,6 @@ func TestAServerThatIsAwayFailsNoMessage(t *testing.T) {
 	if r := h.Handle(t.Context(), task(t, queue.Message{Body: "b"})); r.Kind != Done {
 		t.Fatal(r)
 	}
-	h.client.CloseIdleConnections()
 	s.Close()
 	results := make(chan Result, 1)
 	go func() { results <- h.Handle(t.Context(), task(t, queue.Message{Body: "b"})) }()

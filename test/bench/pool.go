@@ -10,12 +10,15 @@ import (
 	"os/exec"
 	"sync/atomic"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 )
 
 const poolMessages = 30_000
 
 // poolWorker compares a worker that posts each message to a server that does
-// nothing with the SQS client library receiving and deleting alone.
+// nothing with the SQS client library receiving and deleting alone: by the plain
+// calls, and by the cheapest there are.
 func (b *bench) poolWorker(ctx context.Context) error {
 	if err := b.servers(ctx); err != nil {
 		return err
@@ -26,13 +29,39 @@ func (b *bench) poolWorker(ctx context.Context) error {
 	}
 	defer h.close()
 	rates, err := b.takeTurns(
-		b.cycling(ctx, sdk{}, b.empty, "", poolMessages),
-		func() (float64, error) { return b.work(ctx, h) })
+		b.cycling(ctx, single{}, b.empty, "", poolMessages),
+		func() (float64, error) { return b.work(ctx, h) },
+		b.cycling(ctx, sdk{}, b.empty, "", poolMessages))
 	if err != nil {
 		return err
 	}
-	b.table.share("pool-worker", fmt.Sprintf("worker --http, no-op server, concurrency %d, %s messages of 1 KiB", connections, thousands(poolMessages)),
-		"worker", rates[1], sdk{}.name()+", receive ten, delete ten", rates[0], 60)
+	conditions := fmt.Sprintf("worker --http, no-op server, concurrency %d, %s messages of 1 KiB", connections, thousands(poolMessages))
+	b.table.share("pool-worker", conditions, "worker", rates[1], single{}.name(), rates[0], 60)
+	b.table.share("pool-worker-batch", conditions, "worker", rates[1], sdk{}.name()+" receive ten, delete ten", rates[2], 0)
+	return nil
+}
+
+// single is sdk with a delete for each message.
+type single struct{ sdk }
+
+func (single) name() string { return "aws-sdk-go-v2 ReceiveMessage of ten, DeleteMessage of each" }
+
+func (s single) open(address, queueURL string) (conn, error) {
+	c, err := s.sdk.open(address, queueURL)
+	if err != nil {
+		return nil, err
+	}
+	return singleConn{c.(*sdkConn)}, nil
+}
+
+type singleConn struct{ *sdkConn }
+
+func (c singleConn) delete() error {
+	for _, m := range c.received {
+		if _, err := c.client.DeleteMessage(context.Background(), &sqs.DeleteMessageInput{QueueUrl: &c.url, ReceiptHandle: m.ReceiptHandle}); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -105,4 +134,4 @@ func serveNoop() (*noop, error) {
 
 func (h *noop) begin()           { h.count.Store(0) }
 func (h *noop) first() time.Time { return time.Unix(0, h.at.Load()) }
-func (h *noop) close()           { h.server.Close() }
+func (h *noop) close()           { h.server.Close() } //nolint:errcheck // its connections go with it
