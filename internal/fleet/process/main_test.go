@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -38,7 +39,7 @@ func TestMain(m *testing.M) {
 
 // actor is a worker without a queue. What it does is its command:
 //
-//	idle          nothing is in hand
+//	idle          nothing is in hand but what the file ID.hold says
 //	busy FILE     one message is in hand, until FILE is there
 //	unready       it says that it can't work yet
 //	crash         it ends at once
@@ -58,6 +59,9 @@ func (a *actor) Report() fleet.Report {
 	a.draining = <-a.drain
 	a.drain <- a.draining
 	r.Draining = a.draining
+	if text, err := os.ReadFile(a.id + ".hold"); err == nil {
+		r.InHand, _ = strconv.Atoi(string(text))
+	}
 	if a.mode == "busy" {
 		if _, err := os.Stat(a.word); err != nil {
 			r.InHand = 1

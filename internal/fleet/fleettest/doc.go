@@ -1,0 +1,2 @@
+// Package fleettest holds the suite that every provider of fleet.Fleet passes.
+package fleettest
