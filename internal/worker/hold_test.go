@@ -213,6 +213,7 @@ func TestTheDeadlineGivesBackAtOnce(t *testing.T) {
 		}
 	}, func(w *world) {
 		w.send(numbers(8)...)
+		w.pass(20 * time.Millisecond)
 		w.w.Stop()
 		start := time.Now()
 		w.pass(30*time.Second + 900*time.Millisecond)
