@@ -122,7 +122,7 @@ verbs beside it. They speak to the controller at --server, or to the cluster tha
 	add("run", up, p.controllerCommand(), p.workerCommand(), p.statusCommand(), p.suspendCommand(), p.resumeCommand(), p.validateCommand())
 	add("jobs", p.jobsCommand(), p.describeCommand(), p.logsCommand(), p.retryCommand(), p.pruneCommand(), p.deleteCommand())
 	add("queues", p.sendCommand(), p.peekCommand(), p.redriveCommand(), p.purgeCommand())
-	add("other", p.doctorCommand(), p.versionCommand(), p.completionCommand())
+	add("other", p.doctorCommand(), p.versionCommand(), p.completionCommand(), p.copySelfCommand())
 	return root
 }
 
