@@ -45,6 +45,8 @@ type rig struct {
 // testWorker answers as `queuemill worker` does.
 type testWorker struct {
 	id       string
+	handler  http.Handler
+	address  string
 	mu       sync.Mutex
 	inHand   int
 	draining bool
@@ -188,11 +190,16 @@ func (r *rig) run(ctx context.Context, pod *corev1.Pod) (*testWorker, string) {
 		r.t.Error(err)
 		return &testWorker{stop: func() {}}, address
 	}
-	w := &testWorker{id: string(pod.UID)}
-	server := &http.Server{Handler: control.Handler(w, token, nil)}
+	w := &testWorker{id: string(pod.UID), address: l.Addr().String()}
+	w.handler = control.Handler(w, token, nil)
+	w.serve(l)
+	return w, address
+}
+
+func (w *testWorker) serve(l net.Listener) {
+	server := &http.Server{Handler: w.handler}
 	go func() { _ = server.Serve(l) }()
 	w.stop = func() { _ = server.Close() }
-	return w, address
 }
 
 func (r *rig) worker(uid string) *testWorker {
