@@ -19,6 +19,8 @@ const (
 
 // Codes is every Code there is, for the labels of a metric.
 func Codes() []Code {
-	return []Code{Steady, ScaleOut, ScaleIn, Limits, AtMin, AtMax, OutCooldown, InCooldown,
-		HeldByBusy, HeldByIdleAfter, WaitingForStarts}
+	return []Code{
+		Steady, ScaleOut, ScaleIn, Limits, AtMin, AtMax, OutCooldown, InCooldown,
+		HeldByBusy, HeldByIdleAfter, WaitingForStarts,
+	}
 }

@@ -10,13 +10,13 @@
 //
 // What holds a number, and what lets it go:
 //
-//	             wants more, cooldown over or none there
-//	   ┌────────────────────────────────────────────────▶ more, LastOut = now
-//	 there ── wants more or fewer too soon ──▶ held ── NextChange ──┐
-//	   ▲                                                            │
-//	   └────────────────────────────────────────────────────────────┘
-//	   ├── wants fewer, cooldown over ──▶ fewer, not below the busy, LastIn = now
-//	   └── wants none ──▶ one, until idle for IdleAfter ──▶ none
+//	            wants more, cooldown over or none there
+//	  ┌────────────────────────────────────────────────▶ more, LastOut = now
+//	there ── wants more or fewer too soon ──▶ held ── NextChange ──┐
+//	  ▲                                                            │
+//	  └────────────────────────────────────────────────────────────┘
+//	  ├── wants fewer, cooldown over ──▶ fewer, not below the busy, LastIn = now
+//	  └── wants none ──▶ one, until idle for IdleAfter ──▶ none
 //
 // Its invariants: the number wanted is within min and max, and never less than
 // the busy workers while they are counted in; a larger backlog never wants

@@ -57,7 +57,8 @@ type Arrivals struct {
 // as it is worked on again. The average forgets over four times the target wait,
 // twice the service time or thirty samples, whichever is longest: long enough
 // that a burst, which stands in the backlog already, is not counted a second time
-// as a rate that goes on.
+// as a rate that goes on. It begins, after a restart too, with what is running: by
+// Little's law that came in within one service time.
 func (a Arrivals) next(p *Policy, x *look) Arrivals {
 	n := Arrivals{Rate: a.Rate, Service: a.Service, At: x.At, Total: x.backlog(), Done: x.Done}
 	if x.Service > 0 {
@@ -65,6 +66,9 @@ func (a Arrivals) next(p *Policy, x *look) Arrivals {
 	}
 	if math.IsNaN(n.Rate) || n.Rate < 0 || n.Rate > float64(mostMessages) {
 		n.Rate = 0
+	}
+	if a.Service <= 0 && n.Service > 0 {
+		n.Rate = max(n.Rate, float64(x.running)/n.Service.Seconds())
 	}
 	elapsed := x.At.Sub(a.At).Seconds()
 	if a.At.IsZero() || elapsed <= 0 || x.Done < a.Done {
