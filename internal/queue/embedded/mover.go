@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -131,7 +132,7 @@ func (b *Broker) relocate(m *mover, t *moveTask, source *Queue, aside []takenSlo
 	if len(aside) == 0 {
 		return 0, moveResult{done: true}, nil
 	}
-	arn, in, err := source.readForMove(t.Destination, aside)
+	arn, in, err := source.readForMove(t, aside)
 	if err != nil {
 		return 0, moveResult{}, err
 	}
@@ -168,7 +169,7 @@ func (b *Broker) relocate(m *mover, t *moveTask, source *Queue, aside []takenSlo
 
 // readForMove reads the first messages of aside that have the same target. They
 // become new messages there, with IDs of their own.
-func (q *Queue) readForMove(destination string, aside []takenSlot) (target string, in []sending, err error) {
+func (q *Queue) readForMove(t *moveTask, aside []takenSlot) (target string, in []sending, err error) {
 	now := q.b.clock.moment()
 	size := 0
 	for i := range aside {
@@ -176,10 +177,7 @@ func (q *Queue) readForMove(destination string, aside []takenSlot) (target strin
 		if err != nil {
 			return "", nil, err
 		}
-		arn := destination
-		if arn == "" {
-			arn = c.source
-		}
+		arn := cmp.Or(t.Destination, c.source, t.Orphans)
 		if size += len(c.body); i > 0 && (arn != target || size > moveBatchBytes) {
 			break
 		}

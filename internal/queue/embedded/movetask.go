@@ -37,6 +37,7 @@ type moveTask struct {
 	SourceID      uint32    `json:"sourceId"`
 	Source        string    `json:"source"`
 	Destination   string    `json:"destination,omitempty"`
+	Orphans       string    `json:"orphans,omitempty"`   // where messages go that were sent to the source itself; empty: nowhere
 	PerSecond     int       `json:"perSecond,omitempty"` // 0: as fast as it goes
 	Limit         int64     `json:"limit,omitempty"`     // 0: all
 	LastSeq       uint64    `json:"lastSeq"`             // what was sent later stays
@@ -280,7 +281,11 @@ func (b *Broker) runMove(t moveTask) (*mover, error) {
 // redrive moves up to limit messages (0: all) of a dead-letter queue back and
 // waits until that is done.
 func (q *Queue) redrive(ctx context.Context, limit int) (moved int, err error) {
-	m, err := q.b.startMove(moveTask{Source: q.ARN(), Limit: int64(limit)})
+	task := moveTask{Source: q.ARN(), Limit: int64(limit)}
+	if sources := q.DeadLetterSources(); len(sources) == 1 { // a worker's rejects have come from it too
+		task.Orphans = sources[0].ARN()
+	}
+	m, err := q.b.startMove(task)
 	if err != nil {
 		return 0, err
 	}

@@ -413,7 +413,15 @@ func (f *Fake) Reject(ctx context.Context, m queue.Message, reason string) error
 	if dead == nil || f.options.MaxReceiveCount == 0 {
 		return f.failure(OpReject, queue.ErrNotFound)
 	}
-	return dead.Send(ctx, []queue.Outgoing{queue.Rejected(&m, reason, dead.options.FIFO)})[0].Err
+	r := dead.Send(ctx, []queue.Outgoing{queue.Rejected(&m, reason, dead.options.FIFO)})[0]
+	if r.Err == nil {
+		dead.mu.Lock()
+		defer dead.mu.Unlock()
+		if e := dead.byID[r.ID]; e != nil {
+			e.source = f
+		}
+	}
+	return r.Err
 }
 
 // Settings is queue.SettingsReporter's.

@@ -192,6 +192,19 @@ var abilityCases = []conformanceCase{
 		c.giveBack(m.Receipt) // still in hand: deleting it is the caller's
 		c.delete(c.one(held).Receipt)
 		c.none(0)
+		for _, err := range c.dead.Extend(c.Context(), []queue.Extension{{Receipt: dead.Receipt}}) {
+			if err != nil {
+				c.Fatalf("give the dead letter back: %v", err)
+			}
+		}
+		if q, ok := c.dead.(queue.Redriver); ok {
+			if moved, err := q.Redrive(c.Context(), 0); err != nil || moved != 1 {
+				c.Fatalf("redrive of a rejected message: %d messages and error %v, want 1", moved, err)
+			}
+			if back := c.one(held); back.Body != "poison" {
+				c.Errorf("received %+v after the redrive", back)
+			}
+		}
 	}},
 	{name: "dead letters and redrive", spec: Spec{MaxReceiveCount: 2}, run: func(c *conformance) {
 		id := c.send(queue.Outgoing{Body: "poison", Attributes: map[string]queue.Attribute{"a": {DataType: "String", StringValue: "v"}}})[0]

@@ -199,6 +199,10 @@ func (q *Queue) Peek(ctx context.Context, limit int) (seen []queue.Message, err 
 
 // Redrive is queue.Redriver's: SQS moves on its own, all messages or none, so a
 // limit is queue.ErrInvalid. The count is what was visible when it began.
+//
+// SQS knows the way back of what it moved itself, not of what was sent, as by
+// Reject. Where one queue alone has this as its dead-letter queue all goes there;
+// telling that needs sqs:ListDeadLetterSourceQueues.
 func (q *Queue) Redrive(ctx context.Context, limit int) (int, error) {
 	if limit > 0 {
 		return 0, fmt.Errorf("redrive %s: %w: SQS moves all messages or none; leave the limit out", q.name, queue.ErrInvalid)
@@ -213,8 +217,20 @@ func (q *Queue) Redrive(ctx context.Context, limit int) (int, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	if _, err := q.client.StartMessageMoveTask(ctx, &sqs.StartMessageMoveTaskInput{SourceArn: aws.String(a["QueueArn"])}); err != nil {
+	task := &sqs.StartMessageMoveTaskInput{SourceArn: aws.String(a["QueueArn"]), DestinationArn: q.onlySource(ctx, a["QueueArn"])}
+	if _, err := q.client.StartMessageMoveTask(ctx, task); err != nil {
 		return 0, q.failure("redrive", err)
 	}
 	return depth.Visible, nil
+}
+
+// onlySource is the ARN of the one queue whose dead letters come here; nil where
+// there are several, or nobody may tell.
+func (q *Queue) onlySource(ctx context.Context, ownARN string) *string {
+	out, err := q.client.ListDeadLetterSourceQueues(ctx, &sqs.ListDeadLetterSourceQueuesInput{QueueUrl: &q.url})
+	if err != nil || len(out.QueueUrls) != 1 || out.NextToken != nil {
+		return nil
+	}
+	// In the same region and account (SQS demands it), so the ARNs differ in the name.
+	return aws.String(strings.TrimSuffix(ownARN, q.name) + nameOf(out.QueueUrls[0]))
 }
