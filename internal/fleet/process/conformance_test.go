@@ -17,7 +17,7 @@ func TestConformance(t *testing.T) {
 		f := open(t, dir)
 		send := func(t *testing.T, w fleet.Worker, s syscall.Signal) {
 			t.Helper()
-			if err := f.workers[w.Name].signal(s); err != nil {
+			if err := of(f, w.Name).signal(s); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -170,8 +170,8 @@ func (f *Fleet) alive(w *worker) bool {
 	if w.alive() {
 		return true
 	}
-	if w.exited == nil { // whoever started it hears of its end
-		f.forget(w, "")
+	if w.exited == nil && f.forget(w, "") { // of others whoever reaps them tells
+		f.log.Info("worker ended", keyWorker, w.name, keyPid, w.record().Pid)
 	}
 	return false
 }

@@ -243,11 +243,11 @@ func TestAReusedPidIsNeverSignalled(t *testing.T) {
 	edit(t, dir, func(r *record) { r.Pid = bystander.Process.Pid })
 	third := open(t, dir)
 
-	second.workers[w.Name].rec.Pid = bystander.Process.Pid // changes hands under a fleet that has seen the worker
+	of(second, w.Name).rec.Pid = bystander.Process.Pid // changes hands under a fleet that has seen the worker
 	for _, f := range []*Fleet{second, third} {
 		for _, send := range []func() error{
-			func() error { return f.workers[w.Name].signal(syscall.SIGKILL) },
-			func() error { return f.workers[w.Name].end(dir) },
+			func() error { return of(f, w.Name).signal(syscall.SIGKILL) },
+			func() error { return of(f, w.Name).end(dir) },
 		} {
 			if err := send(); !errors.Is(err, os.ErrProcessDone) {
 				t.Errorf("signal: %v", err)
@@ -272,11 +272,11 @@ func TestAWorkerWhosePidWasNotWrittenDownIsFound(t *testing.T) {
 	first := open(t, dir)
 	start(t, first, 1, "idle")
 	w := awaitAll(t, first, 1, fleet.Ready)[0]
-	pid := first.workers[w.Name].rec.Pid
+	pid := of(first, w.Name).rec.Pid
 	edit(t, dir, func(r *record) { r.Pid, r.Born = 0, "" })
 	second := open(t, dir)
-	if awaitAll(t, second, 1, fleet.Ready); second.workers[w.Name].rec.Pid != pid {
-		t.Errorf("found %d, want %d", second.workers[w.Name].rec.Pid, pid)
+	if awaitAll(t, second, 1, fleet.Ready); of(second, w.Name).rec.Pid != pid {
+		t.Errorf("found %d, want %d", of(second, w.Name).rec.Pid, pid)
 	}
 	if err := second.Remove(t.Context(), w); err != nil {
 		t.Error(err)
@@ -300,7 +300,7 @@ func TestARecordWithoutAProcessIsForgotten(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := open(t, dir)
-	defer func() { f.workers["p-young"].rec.StartedAt = time.Time{} }()
+	defer func() { of(f, "p-young").rec.StartedAt = time.Time{} }()
 	// It may appear yet, and be busy.
 	if workers := list(t, f); len(workers) != 1 || workers[0].Name != "p-young" || !workers[0].Busy() {
 		t.Errorf("%+v", workers)
@@ -314,7 +314,7 @@ func TestNoAnswerIsBusy(t *testing.T) {
 	f := open(t, t.TempDir())
 	start(t, f, 1, "idle")
 	w := awaitAll(t, f, 1, fleet.Ready)[0]
-	p := f.workers[w.Name]
+	p := of(f, w.Name)
 	p.signal(syscall.SIGSTOP)
 	defer p.signal(syscall.SIGCONT)
 	await(t, "no answer", func() bool { // the signal takes its time
@@ -326,9 +326,7 @@ func TestNoAnswerIsBusy(t *testing.T) {
 func TestAnswersOfAnotherWorkerDoNotCount(t *testing.T) {
 	f := open(t, t.TempDir())
 	start(t, f, 1, "stranger")
-	var w *worker
-	for _, w = range f.workers {
-	}
+	w := f.snapshot()[0]
 	await(t, "its answer", func() bool {
 		_, err := w.client.Report(t.Context())
 		return err == nil
@@ -416,8 +414,8 @@ func TestNothingOfTheControllersEnvironmentLeaks(t *testing.T) {
 	if !bytes.Contains(text, []byte("AWS_REGION=eu-west-1\n")) {
 		t.Errorf("what the queue needs is missing:\n%s", text)
 	}
-	args, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", f.workers[w.Name].rec.Pid))
-	if token := f.workers[w.Name].rec.Token; err != nil || bytes.Contains(args, []byte(token)) {
+	args, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", of(f, w.Name).rec.Pid))
+	if token := of(f, w.Name).rec.Token; err != nil || bytes.Contains(args, []byte(token)) {
 		t.Errorf("the token is an argument: %q, %v", args, err)
 	}
 }
@@ -450,7 +448,7 @@ func TestALongPathHasItsSocketsElsewhere(t *testing.T) {
 	f := open(t, dir)
 	start(t, f, 2, "idle")
 	workers := awaitAll(t, f, 2, fleet.Ready)
-	folder := filepath.Dir(f.workers[workers[0].Name].rec.Socket)
+	folder := filepath.Dir(of(f, workers[0].Name).rec.Socket)
 	if info, err := os.Stat(folder); err != nil || info.Mode().Perm() != 0o700 || strings.HasPrefix(folder, dir) {
 		t.Errorf("%s: %v %v", folder, info, err)
 	}
@@ -562,7 +560,7 @@ func TestStopKillsWhatDoesNotEnd(t *testing.T) {
 	if now := awaitAll(t, f, 1, fleet.Ending); now[0].Busy() {
 		t.Errorf("%+v", now)
 	}
-	p := f.workers[w.Name]
+	p := of(f, w.Name)
 	p.rec.EndingAt = time.Now().Add(-p.rec.DrainTimeout - endSlack)
 	if err := f.Stop(t.Context()); err != nil { // by its own deadline
 		t.Error(err)
@@ -636,4 +634,11 @@ func TestARecordReadsBack(t *testing.T) {
 	if !bytes.Equal(a, b) {
 		t.Errorf("%s, want %s", b, a)
 	}
+}
+
+// of is the fleet's own view of a worker.
+func of(f *Fleet, name string) *worker {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.workers[name]
 }

@@ -147,8 +147,9 @@ func (f *Fleet) wait(w *worker, cmd *exec.Cmd) {
 }
 
 // forget takes a worker that has ended off the disk; its output stays. why it
-// ended is the trouble of those that start after it.
-func (f *Fleet) forget(w *worker, why string) {
+// ended is the trouble of those that start after it. It returns false when that
+// was done already.
+func (f *Fleet) forget(w *worker, why string) bool {
 	f.mu.Lock()
 	known := f.workers[w.name] == w
 	if known {
@@ -164,6 +165,7 @@ func (f *Fleet) forget(w *worker, why string) {
 	if known {
 		f.tellChange()
 	}
+	return known
 }
 
 // sweep removes what is a worker's alone. f.mu is held.
