@@ -15,8 +15,13 @@ import (
 //   - up at once when there is none: a cooldown is there to let the workers of
 //     the last scale-out take effect, and there are none;
 //   - up when ScaleOutCooldown is over since the last scale-out;
-//   - down when ScaleInCooldown is over since the last change, by MaxScaleIn at
-//     most, to zero only when IdleAfter has passed as well.
+//   - down when ScaleInCooldown is over since the last change and fewer have been
+//     wanted for all that time, by MaxScaleIn at most, to zero only when IdleAfter
+//     has passed as well.
+//
+// Fewer for all that time is what the HPA's stabilization window, KEDA's
+// cooldownPeriod and the alarms of AWS's target tracking come to as well: a dip
+// between two messages ends nobody, and a steady stream comes to rest.
 //
 // A cooldown is strict; Application Auto Scaling lets a larger scale-out pass.
 // Min and max hold at once, whatever the cooldowns: they change when a person
@@ -51,7 +56,7 @@ func (s *State) prepare(p *Policy, l *look) int {
 			s.LastIn = l.At
 		}
 	}
-	for _, t := range []*time.Time{&s.LastOut, &s.LastIn, &s.IdleSince} {
+	for _, t := range []*time.Time{&s.LastOut, &s.LastIn, &s.IdleSince, &s.Needed} {
 		if t.After(l.At) { // the clock was set back while the pool was away
 			*t = l.At
 		}
@@ -69,6 +74,9 @@ func (s *State) prepare(p *Policy, l *look) int {
 // move goes from what there is, which is within the limits, towards the wish.
 func (p *Policy) move(s *State, from int, w wish, l *look) Decision {
 	goal := clamp(w.workers, p.Min, p.Max)
+	if goal >= from {
+		s.Needed = l.At
+	}
 	switch {
 	case goal > from:
 		return p.out(s, from, goal, w, l)
@@ -107,7 +115,7 @@ func (p *Policy) in(s *State, from, goal int, w wish, l *look) Decision {
 	if to < l.Busy {
 		to, why = l.Busy, fmt.Sprintf(", as %d are busy", l.Busy)
 	}
-	until := later(after(s.LastOut, p.ScaleInCooldown), after(s.LastIn, p.ScaleInCooldown))
+	until := after(later(later(s.LastOut, s.LastIn), s.Needed), p.ScaleInCooldown)
 	if idleAt, waits := p.idleAt(s, l); to == 0 && waits {
 		if from == 1 {
 			return p.heldByIdle(idleAt, until, w, l)

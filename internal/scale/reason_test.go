@@ -276,11 +276,19 @@ func TestReasons(t *testing.T) {
 			"60 waiting + 2 running + 30 arriving a minute at 4s each, to wait 30s at most, wants 5; scale-out from 1 to 5",
 		},
 		{
-			"waiting, with room to spare", wait, settled(3),
-			Sample{Visible: 30, Workers: 3, Service: 4 * time.Second},
-			3, Steady,
+			"waiting for less than it takes", wait, settled(0),
+			Sample{Visible: 5, Service: time.Minute},
+			3, ScaleOut,
 			time.Time{},
-			"30 waiting + 0 running + 0 arriving a minute at 4s each, to wait 30s at most, wants 2, and 3 with a tenth to spare, as there are",
+			"5 waiting + 0 running + 0 arriving a minute at 1m0s each, to wait 30s at most, wants 3; scale-out from 0 to 3",
+		},
+		{
+			"a dip is not yet fewer for long", perWorker(5),
+			with(settled(4), func(s *State) { s.Needed = ago(2 * time.Second) }),
+			Sample{Visible: 4, Workers: 4},
+			4, InCooldown,
+			in(298 * time.Second),
+			"4 waiting + 0 running over 5 per worker wants 1; scale-in held 298 s by cooldown",
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -34,6 +34,10 @@ type State struct {
 	IdleSince time.Time // since when nothing is visible, delayed or in flight; zero: something is
 	Decided   bool      // Desired is a decision, not a beginning
 
+	// Needed is when the policy last wanted as many as there are, or more; zero:
+	// not seen yet. A scale-in waits for the cooldown since then, too.
+	Needed time.Time
+
 	// Arrivals is what TargetWait remembers of the samples before.
 	Arrivals Arrivals
 }

@@ -24,7 +24,7 @@ type wish struct {
 func (p *Policy) wish(current int, rate float64, service time.Duration, x *look) wish {
 	switch {
 	case p.TargetWait > 0:
-		return p.wishForWait(current, rate, service, x)
+		return p.wishForWait(rate, service, x)
 	case len(p.Steps) > 0:
 		return p.wishOfSteps(current, x)
 	default:
@@ -117,10 +117,6 @@ func (p *Policy) percentOf(base, percent int) int {
 	return by
 }
 
-// spare is how much room a TargetWait keeps before it lets a worker go: the
-// arrival rate is an estimate, and a tenth is the HPA's tolerance too.
-const spare = 1.1
-
 // wishForWait sizes the pool in slots, a worker having Concurrency of them. By
 // Little's law the arrivals alone keep rate x service slots busy. A message that
 // arrives behind what is waiting begins when that is worked off; for that to be
@@ -129,7 +125,7 @@ const spare = 1.1
 //
 // Without a measured service time a message is taken to last as long as it may
 // wait: one slot each, so that the promise holds until something is measured.
-func (p *Policy) wishForWait(current int, rate float64, service time.Duration, x *look) wish {
+func (p *Policy) wishForWait(rate float64, service time.Duration, x *look) wish {
 	wait, slots := p.TargetWait.Seconds(), float64(max(p.Concurrency, 1))
 	if service <= 0 {
 		n := ceil(float64(x.backlog()) / slots)
@@ -144,10 +140,6 @@ func (p *Policy) wishForWait(current int, rate float64, service time.Duration, x
 	}
 	words := fmt.Sprintf("%s + %.3g arriving a minute at %v each, to wait %v at most, wants %d",
 		x.words(), rate*60, round(service), p.TargetWait, n)
-	if kept := min(current, ceil(need*spare/slots)); kept > n {
-		n = kept
-		words += fmt.Sprintf(", and %d with a tenth to spare", n)
-	}
 	return wish{workers: n, words: words}
 }
 
