@@ -151,15 +151,10 @@ func settle(t *testing.T, r *rand.Rand) {
 	s := State{Desired: r.IntN(30), Decided: true}
 	load := randomSample(r, Sample{At: noon})
 	load.Workers, load.Starting = s.Desired, 0
-	working, finished := load.Busy, 0.0
-	perSecond := 0.0
-	if load.Service > 0 { // what runs is what a service time finishes
-		perSecond = float64(max(load.InFlight, load.Busy, 0)) / load.Service.Seconds()
-	}
+	working, together := load.Busy, int64(max(load.InFlight, load.Busy, 0))
 	var went, still int
 	for range 400 {
 		load.Busy = min(working, load.Workers)
-		load.Done = int64(finished)
 		next, d := Decide(p, s, load)
 		way := sign(d.Desired - clamp(s.Desired, p.Min, p.Max))
 		if went*way < 0 {
@@ -170,17 +165,19 @@ func settle(t *testing.T, r *rand.Rand) {
 		} else {
 			still++
 		}
-		if still > 3 && d.NextChange.IsZero() && (p.TargetWait == 0 || still > 20) {
+		if still > 3 && d.NextChange.IsZero() && (p.TargetWait == 0 || still > 10) {
 			return
 		}
 		pause := p.Interval
 		if !d.NextChange.IsZero() {
 			pause = d.NextChange.Sub(load.At)
-		} else if p.TargetWait > 0 {
-			pause = max(p.TargetWait, p.Interval, load.Service)
+		}
+		if load.Service > 0 { // what runs together is finished together
+			times := int64((pause + load.Service - 1) / load.Service)
+			pause = time.Duration(times * int64(load.Service))
+			load.Done += times * together
 		}
 		s = next
-		finished += perSecond * pause.Seconds()
 		load.At = load.At.Add(pause)
 		load.Starting = max(d.Desired-load.Workers, 0) // ready a sample later
 		load.Workers = d.Desired
