@@ -40,7 +40,7 @@ func with[T any](v T, change func(*T)) T {
 // what that wants and what holds it.
 func TestReasons(t *testing.T) {
 	changes := steps(v1alpha1.ChangeInCapacity, Step{0, 1, -2}, Step{1, 10, 0}, Step{10, 100, 2}, Step{100, 1000, 4})
-	percents := steps(v1alpha1.PercentChangeInCapacity, Step{0, 10, -30}, Step{10, 20, 10}, Step{20, 1000, 70})
+	percents := steps(v1alpha1.PercentChangeInCapacity, Step{0, 10, -30}, Step{10, 20, 10}, Step{20, 1000, 70}, Step{1000, 2000, 100})
 	wait := Policy{Max: 10, TargetWait: 30 * time.Second, Concurrency: 2, ScaleInCooldown: 5 * time.Minute, Interval: 2 * time.Second}
 	recent := settled(8)
 	recent.LastOut = ago(88 * time.Second)
@@ -289,6 +289,62 @@ func TestReasons(t *testing.T) {
 			4, InCooldown,
 			in(298 * time.Second),
 			"4 waiting + 0 running over 5 per worker wants 1; scale-in held 298 s by cooldown",
+		},
+		{
+			"those that leave already count", changes, settled(3),
+			Sample{Workers: 5, Starting: 2},
+			3, Steady,
+			time.Time{},
+			"0 waiting + 0 running: the step takes 2 from 5, which wants 3, as there are",
+		},
+		{
+			"below a table's first row", steps(v1alpha1.ChangeInCapacity, Step{5, 10, 2}), settled(3),
+			Sample{Visible: 4, Workers: 3},
+			3, Steady,
+			time.Time{},
+			"4 waiting + 0 running: the step wants no change of 3, as there are",
+		},
+		{
+			"above a table's last row", steps(v1alpha1.ExactCapacity, Step{5, 10, 2}), settled(3),
+			Sample{Visible: 40, Workers: 3},
+			2, ScaleIn,
+			time.Time{},
+			"40 waiting + 0 running: the step wants 2; scale-in from 3 to 2",
+		},
+		{
+			"a hundred per cent of four is four", percents, settled(4),
+			Sample{Visible: 1000, Workers: 4},
+			8, ScaleOut,
+			time.Time{},
+			"1000 waiting + 0 running: the step adds 100 % to 4 ready, which wants 8; scale-out from 4 to 8",
+		},
+		{
+			"waiting for somebody else's message", wait, with(settled(2), func(s *State) { s.Arrivals.Service = time.Second }),
+			Sample{InFlight: 1, Workers: 2, Service: time.Second},
+			1, ScaleIn,
+			time.Time{},
+			"0 waiting + 1 running + 0 arriving a minute at 1s each, to wait 30s at most, wants 1; scale-in from 2 to 1",
+		},
+		{
+			"waiting, with what was measured before", wait, with(settled(0), func(s *State) { s.Arrivals.Service = 4 * time.Second }),
+			Sample{Visible: 60},
+			4, ScaleOut,
+			time.Time{},
+			"60 waiting + 0 running + 0 arriving a minute at 4s each, to wait 30s at most, wants 4; scale-out from 0 to 4",
+		},
+		{
+			"the clock was set back", with(perWorker(5), func(p *Policy) { p.ScaleOutCooldown = time.Minute }),
+			with(settled(1), func(s *State) { s.LastOut = in(time.Hour) }),
+			Sample{Visible: 50, Workers: 1},
+			1, OutCooldown, in(time.Minute),
+			"50 waiting + 0 running over 5 per worker wants 10; scale-out held 60 s by cooldown",
+		},
+		{
+			"idle for long, and changed a moment ago", with(perWorker(5), func(p *Policy) { p.IdleAfter = rested }),
+			with(settled(1), func(s *State) { s.IdleSince, s.LastIn = ago(9*time.Minute), ago(time.Minute) }),
+			Sample{Workers: 1},
+			1, HeldByIdleAfter, in(4 * time.Minute),
+			"0 waiting + 0 running over 5 per worker wants 0; the last one held 60 s until idle for 10m0s",
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
