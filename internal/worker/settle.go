@@ -104,6 +104,7 @@ func (w *Worker) repeat(h *hand, call func() error) error {
 		first := t.fail(err, time.Now())
 		w.mu.Lock()
 		if first && len(w.settles) == 0 {
+			w.polls.interrupt()
 			w.log.Warn("messages can't be settled: trying again, and receiving nothing until then", keyError, err)
 		}
 		w.settles[h] = t

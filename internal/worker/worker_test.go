@@ -185,6 +185,30 @@ func TestBreakerStopsReceivingAndLetsOneThrough(t *testing.T) {
 	})
 }
 
+func TestATrialThatSaysNothingIsFollowedByAnother(t *testing.T) {
+	var results atomic.Int64
+	do := func(context.Context, *Task) Result {
+		switch results.Add(1) {
+		case 1, 2:
+			return Result{Kind: Failed, Reason: "x"}
+		case 3:
+			return Result{Kind: NotNow, Delay: time.Hour}
+		}
+		return Result{Kind: Done}
+	}
+	inWorld(t, func(s *setup) {
+		s.do, s.flags.Concurrency = do, 1
+		d := func(d time.Duration) metav1.Duration { return metav1.Duration{Duration: d} }
+		s.flags.Breaker = &v1alpha1.Breaker{Failures: 2, Within: d(time.Minute), Pause: d(10 * time.Minute)}
+	}, func(w *world) {
+		w.send(numbers(20)...)
+		w.pass(11 * time.Minute)
+		if n := w.h.count(); n < 22 {
+			w.Errorf("%d messages were tried", n)
+		}
+	})
+}
+
 func TestAMessageThatCantBeReadIsRejected(t *testing.T) {
 	spec := v1alpha1.MessageSpec{Env: []v1alpha1.FieldEnv{{Name: "A", FieldPath: "a"}}}
 	inWorld(t, func(s *setup) { s.flags.Message = spec }, func(w *world) {
@@ -267,10 +291,9 @@ func TestExitWhenAlone(t *testing.T) {
 }
 
 func TestAFIFOGroupStaysInOrder(t *testing.T) {
-	fails := map[string]bool{"a1": true}
+	var failed atomic.Bool
 	do := func(_ context.Context, t *Task) Result {
-		if fails[t.Item.Payload] {
-			delete(fails, t.Item.Payload)
+		if t.Item.Payload == "a1" && failed.CompareAndSwap(false, true) {
 			return Result{Kind: Failed, Reason: "x"}
 		}
 		return Result{Kind: Done}
@@ -284,7 +307,7 @@ func TestAFIFOGroupStaysInOrder(t *testing.T) {
 		w.pass(time.Minute)
 		w.wantLeft(0, 0)
 		var a, b []string
-		for _, body := range w.h.seen {
+		for body := range strings.FieldsSeq(w.h.bodies()) {
 			if body[0] == 'a' {
 				a = append(a, body)
 			} else {
