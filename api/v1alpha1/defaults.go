@@ -18,11 +18,7 @@ func (q *QueueJob) SetDefaults() {
 	setPointer(&s.FailedJobsHistoryLimit, 1000)
 	setPointer(&s.DeduplicationWindow, duration(5*time.Minute))
 	s.Message.Format = s.Message.Formats()
-	if b := s.Breaker; b != nil {
-		setDefault(&b.Failures, 20)
-		setDefault(&b.Within, duration(5*time.Minute))
-		setDefault(&b.Pause, duration(time.Minute))
-	}
+	s.Breaker.setDefaults()
 	if p := s.Process; p != nil {
 		setPointer(&p.TerminationGracePeriod, duration(30*time.Second))
 		setPointer(&p.RetryBackoff, duration(10*time.Second))

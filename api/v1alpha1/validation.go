@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	// MaxNameLength is the most characters of a QueueJob's name: with the hash
+	// MaxNameLength is the most characters of a QueueJob's or WorkerPool's name: with the hash
 	// and an attempt's number behind it a job's name is a DNS label still.
 	MaxNameLength = 40
 
@@ -33,14 +33,7 @@ const (
 // Validate says all that is wrong, after SetDefaults. Whether message.schema
 // is a JSON Schema is found by message.NewReader.
 func (q *QueueJob) Validate() field.ErrorList {
-	errs := validateName(q.Name, field.NewPath("metadata", "name"))
-	if q.GenerateName != "" {
-		errs = append(errs, field.Forbidden(field.NewPath("metadata", "generateName"), "a QueueJob needs a name of its own"))
-	}
-	if q.Namespace != "" && len(validation.IsDNS1123Label(q.Namespace)) > 0 {
-		errs = append(errs, field.Invalid(field.NewPath("metadata", "namespace"), q.Namespace,
-			"a namespace is at most 63 lower case letters, digits and '-', and begins and ends with a letter or digit"))
-	}
+	errs := validateObjectMeta(&q.ObjectMeta, KindQueueJob)
 	s, at := &q.Spec, field.NewPath("spec")
 	errs = append(errs, validateQueue(&s.Queue, at.Child("queue"))...)
 	errs = append(errs, validateRange(int64(s.MaxActive), 1, MaxActiveLimit, at.Child("maxActive"))...)
@@ -54,18 +47,34 @@ func (q *QueueJob) Validate() field.ErrorList {
 		errs = append(errs, validateRange(int64(*n), 1, maxHistory, at.Child("failedJobsHistoryLimit"))...)
 	}
 	errs = append(errs, validateDuration(s.DeduplicationWindow, 0, maxDeduplicationWindow, at.Child("deduplicationWindow"))...)
-	if b := s.Breaker; b != nil {
-		at := at.Child("breaker")
-		errs = append(errs, validateRange(int64(b.Failures), 1, maxHistory, at.Child("failures"))...)
-		errs = append(errs, validateDuration(&b.Within, time.Second, maxBreakerTime, at.Child("within"))...)
-		errs = append(errs, validateDuration(&b.Pause, time.Second, maxBreakerTime, at.Child("pause"))...)
-	}
+	errs = append(errs, validateBreaker(s.Breaker, at.Child("breaker"))...)
 	return append(errs, validateTemplate(s, at)...)
 }
 
-func validateName(name string, at *field.Path) field.ErrorList {
+func validateBreaker(b *Breaker, at *field.Path) field.ErrorList {
+	if b == nil {
+		return nil
+	}
+	errs := validateRange(int64(b.Failures), 1, maxHistory, at.Child("failures"))
+	errs = append(errs, validateDuration(&b.Within, time.Second, maxBreakerTime, at.Child("within"))...)
+	return append(errs, validateDuration(&b.Pause, time.Second, maxBreakerTime, at.Child("pause"))...)
+}
+
+func validateObjectMeta(m *metav1.ObjectMeta, kind string) field.ErrorList {
+	errs := validateName(m.Name, kind, field.NewPath("metadata", "name"))
+	if m.GenerateName != "" {
+		errs = append(errs, field.Forbidden(field.NewPath("metadata", "generateName"), "a "+kind+" needs a name of its own"))
+	}
+	if m.Namespace != "" && len(validation.IsDNS1123Label(m.Namespace)) > 0 {
+		errs = append(errs, field.Invalid(field.NewPath("metadata", "namespace"), m.Namespace,
+			"a namespace is at most 63 lower case letters, digits and '-', and begins and ends with a letter or digit"))
+	}
+	return errs
+}
+
+func validateName(name, kind string, at *field.Path) field.ErrorList {
 	if name == "" {
-		return field.ErrorList{field.Required(at, "give the QueueJob a name")}
+		return field.ErrorList{field.Required(at, "give the "+kind+" a name")}
 	}
 	var errs field.ErrorList
 	if len(name) > MaxNameLength {
