@@ -26,6 +26,15 @@ func (q *QueueJob) SetDefaults() {
 	}
 }
 
+func (b *Breaker) setDefaults() {
+	if b == nil {
+		return
+	}
+	setDefault(&b.Failures, 20)
+	setDefault(&b.Within, duration(5*time.Minute))
+	setDefault(&b.Pause, duration(time.Minute))
+}
+
 func duration(d time.Duration) metav1.Duration { return metav1.Duration{Duration: d} }
 
 func setDefault[T comparable](field *T, value T) {

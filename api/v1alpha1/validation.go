@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	// MaxNameLength is the most characters of a QueueJob's or WorkerPool's name: with the hash
+	// MaxNameLength is the most characters of a QueueJob's name: with the hash
 	// and an attempt's number behind it a job's name is a DNS label still.
 	MaxNameLength = 40
 
@@ -33,7 +33,11 @@ const (
 // Validate says all that is wrong, after SetDefaults. Whether message.schema
 // is a JSON Schema is found by message.NewReader.
 func (q *QueueJob) Validate() field.ErrorList {
-	errs := validateObjectMeta(&q.ObjectMeta, KindQueueJob)
+	errs := validateName(KindQueueJob, q.Name, field.NewPath("metadata", "name"))
+	if q.GenerateName != "" {
+		errs = append(errs, field.Forbidden(field.NewPath("metadata", "generateName"), "a QueueJob needs a name of its own"))
+	}
+	errs = append(errs, validateNamespace(q.Namespace)...)
 	s, at := &q.Spec, field.NewPath("spec")
 	errs = append(errs, validateQueue(&s.Queue, at.Child("queue"))...)
 	errs = append(errs, validateRange(int64(s.MaxActive), 1, MaxActiveLimit, at.Child("maxActive"))...)
@@ -51,34 +55,25 @@ func (q *QueueJob) Validate() field.ErrorList {
 	return append(errs, validateTemplate(s, at)...)
 }
 
-func validateBreaker(b *Breaker, at *field.Path) field.ErrorList {
-	if b == nil {
+func validateNamespace(namespace string) field.ErrorList {
+	if namespace == "" || len(validation.IsDNS1123Label(namespace)) == 0 {
 		return nil
 	}
-	errs := validateRange(int64(b.Failures), 1, maxHistory, at.Child("failures"))
-	errs = append(errs, validateDuration(&b.Within, time.Second, maxBreakerTime, at.Child("within"))...)
-	return append(errs, validateDuration(&b.Pause, time.Second, maxBreakerTime, at.Child("pause"))...)
+	return field.ErrorList{field.Invalid(field.NewPath("metadata", "namespace"), namespace,
+		"a namespace is at most 63 lower case letters, digits and '-', and begins and ends with a letter or digit")}
 }
 
-func validateObjectMeta(m *metav1.ObjectMeta, kind string) field.ErrorList {
-	errs := validateName(m.Name, kind, field.NewPath("metadata", "name"))
-	if m.GenerateName != "" {
-		errs = append(errs, field.Forbidden(field.NewPath("metadata", "generateName"), "a "+kind+" needs a name of its own"))
-	}
-	if m.Namespace != "" && len(validation.IsDNS1123Label(m.Namespace)) > 0 {
-		errs = append(errs, field.Invalid(field.NewPath("metadata", "namespace"), m.Namespace,
-			"a namespace is at most 63 lower case letters, digits and '-', and begins and ends with a letter or digit"))
-	}
-	return errs
-}
-
-func validateName(name, kind string, at *field.Path) field.ErrorList {
+func validateName(kind, name string, at *field.Path) field.ErrorList {
 	if name == "" {
 		return field.ErrorList{field.Required(at, "give the "+kind+" a name")}
 	}
+	what := "job's"
+	if kind == KindWorkerPool {
+		what = "worker's"
+	}
 	var errs field.ErrorList
 	if len(name) > MaxNameLength {
-		errs = append(errs, field.Invalid(at, name, fmt.Sprintf("has %d characters; at most %d leave room for the job's own name behind it", len(name), MaxNameLength)))
+		errs = append(errs, field.Invalid(at, name, fmt.Sprintf("has %d characters; at most %d leave room for the %s own name behind it", len(name), MaxNameLength, what)))
 	}
 	if len(validation.IsDNS1123Label(name[:min(len(name), MaxNameLength)])) > 0 {
 		errs = append(errs, field.Invalid(at, name, "a name is lower case letters, digits and '-', and begins and ends with a letter or digit"))

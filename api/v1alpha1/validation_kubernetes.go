@@ -97,8 +97,8 @@ func validateKubernetes(s *QueueJobSpec, at *field.Path) field.ErrorList {
 	if len(pod.Containers) == 0 {
 		errs = append(errs, field.Required(at.Child("containers"), "a Job needs a container"))
 	}
-	errs = append(errs, s.validateContainers(pod.InitContainers, at.Child("initContainers"))...)
-	return append(errs, s.validateContainers(pod.Containers, at.Child("containers"))...)
+	errs = append(errs, s.Message.validateContainers(pod.InitContainers, at.Child("initContainers"))...)
+	return append(errs, s.Message.validateContainers(pod.Containers, at.Child("containers"))...)
 }
 
 // validate refuses what Queuemill itself sets.
@@ -148,10 +148,10 @@ func (t *jobTemplate) validateJob(s *QueueJobSpec, at *field.Path) (errs field.E
 }
 
 // validateContainers refuses places in which a message would say more than data.
-func (s *QueueJobSpec) validateContainers(containers []container, at *field.Path) (errs field.ErrorList) {
+func (m *MessageSpec) validateContainers(containers []container, at *field.Path) (errs field.ErrorList) {
 	for i := range containers {
 		c, at := &containers[i], at.Index(i)
-		tainted := s.tainted(c.Env)
+		tainted := m.tainted(c.Env)
 		if len(c.Command) > 0 {
 			if name := firstReference(c.Command[0], tainted); name != "" {
 				errs = append(errs, field.Invalid(at.Child("command").Index(0), c.Command[0],
@@ -163,10 +163,10 @@ func (s *QueueJobSpec) validateContainers(containers []container, at *field.Path
 				errs = append(errs, field.Invalid(at.Child("env").Index(j).Child("name"), env.Name, "QUEUEMILL_ is for the variables that Queuemill sets"))
 			}
 		}
-		errs = append(errs, s.validateLoaders(c.Env, at.Child("env"))...)
-		for j, m := range c.VolumeMounts {
-			if name := firstReference(m.SubPathExpr, tainted); name != "" {
-				errs = append(errs, field.Invalid(at.Child("volumeMounts").Index(j).Child("subPathExpr"), m.SubPathExpr,
+		errs = append(errs, m.validateLoaders(c.Env, at.Child("env"))...)
+		for j, mount := range c.VolumeMounts {
+			if name := firstReference(mount.SubPathExpr, tainted); name != "" {
+				errs = append(errs, field.Invalid(at.Child("volumeMounts").Index(j).Child("subPathExpr"), mount.SubPathExpr,
 					"a message must not choose what is mounted: "+name+" comes from it"))
 			}
 		}
@@ -176,12 +176,12 @@ func (s *QueueJobSpec) validateContainers(containers []container, at *field.Path
 
 // validateLoaders refuses variables that choose a program or library and refer
 // to what a message says.
-func (s *QueueJobSpec) validateLoaders(envs []EnvVar, at *field.Path) (errs field.ErrorList) {
+func (m *MessageSpec) validateLoaders(envs []EnvVar, at *field.Path) (errs field.ErrorList) {
 	for i, env := range envs {
 		if !choosesProgram(env.Name) {
 			continue
 		}
-		if name := firstReference(env.Value, s.tainted(envs[:i])); name != "" {
+		if name := firstReference(env.Value, m.tainted(envs[:i])); name != "" {
 			errs = append(errs, field.Invalid(at.Index(i).Child("value"), env.Value,
 				"a message must not choose which program or library is loaded: "+name+" comes from it"))
 		}

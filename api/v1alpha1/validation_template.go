@@ -35,20 +35,41 @@ func validateTemplate(s *QueueJobSpec, at *field.Path) field.ErrorList {
 
 func validateProcess(s *QueueJobSpec, at *field.Path) field.ErrorList {
 	p := s.Process
+	errs := s.Message.validateProgram(p.Command, p.Args, p.Env, p.WorkingDir, at)
+	errs = append(errs, validateDuration(p.Timeout, time.Millisecond, maxTimeout, at.Child("timeout"))...)
+	errs = append(errs, validateDuration(p.TerminationGracePeriod, 0, maxGracePeriod, at.Child("terminationGracePeriod"))...)
+	errs = append(errs, validateRange(int64(p.Retries), 0, maxRetries, at.Child("retries"))...)
+	errs = append(errs, validateDuration(p.RetryBackoff, 0, maxRetryBackoff, at.Child("retryBackoff"))...)
+	if l := p.LogLimit; l != nil && (l.Cmp(minLogLimit) < 0 || l.Cmp(maxLogLimit) > 0) {
+		errs = append(errs, field.Invalid(at.Child("logLimit"), l.String(), "must be 4Ki to 10Gi"))
+	}
+	if longest, ok := p.longest(); ok && s.Ack == AckOnSuccess && longest > MaxHeld && len(errs) == 0 {
+		with := ""
+		if p.Retries > 0 {
+			with = fmt.Sprintf("with %d retries and the waits between them a job may take %s; ", p.Retries, Human(longest))
+		}
+		errs = append(errs, field.Invalid(at.Child("timeout"), Human(p.Timeout.Duration), fmt.Sprintf(
+			"%sunder ack: OnSuccess %s is the most, since SQS holds a message for 12h: shorten it, or use ack: OnCreate", with, Human(MaxHeld))))
+	}
+	return errs
+}
+
+// validateProgram looks at what is run on this machine.
+func (m *MessageSpec) validateProgram(command, args []string, envs []EnvVar, workingDir string, at *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	switch {
-	case len(p.Command) == 0 || p.Command[0] == "":
+	case len(command) == 0 || command[0] == "":
 		errs = append(errs, field.Required(at.Child("command"), "name the program, as in [ping, -c, \"1\"]"))
 	default:
-		tainted := s.tainted(p.Env)
-		if name := firstReference(p.Command[0], tainted); name != "" {
-			errs = append(errs, field.Invalid(at.Child("command").Index(0), p.Command[0], "a message must not choose the program: "+name+" comes from it"))
+		tainted := m.tainted(envs)
+		if name := firstReference(command[0], tainted); name != "" {
+			errs = append(errs, field.Invalid(at.Child("command").Index(0), command[0], "a message must not choose the program: "+name+" comes from it"))
 		}
 	}
-	errs = append(errs, validateArguments(p.Command, at.Child("command"))...)
-	errs = append(errs, validateArguments(p.Args, at.Child("args"))...)
+	errs = append(errs, validateArguments(command, at.Child("command"))...)
+	errs = append(errs, validateArguments(args, at.Child("args"))...)
 	seen := map[string]bool{}
-	for i, env := range p.Env {
+	for i, env := range envs {
 		at := at.Child("env").Index(i)
 		switch {
 		case env.Name == "":
@@ -65,24 +86,9 @@ func validateProcess(s *QueueJobSpec, at *field.Path) field.ErrorList {
 			errs = append(errs, field.Invalid(at.Child("value"), env.Value, "no environment variable can hold a NUL"))
 		}
 	}
-	errs = append(errs, s.validateLoaders(p.Env, at.Child("env"))...)
-	if strings.ContainsRune(p.WorkingDir, 0) {
-		errs = append(errs, field.Invalid(at.Child("workingDir"), p.WorkingDir, "no path can hold a NUL"))
-	}
-	errs = append(errs, validateDuration(p.Timeout, time.Millisecond, maxTimeout, at.Child("timeout"))...)
-	errs = append(errs, validateDuration(p.TerminationGracePeriod, 0, maxGracePeriod, at.Child("terminationGracePeriod"))...)
-	errs = append(errs, validateRange(int64(p.Retries), 0, maxRetries, at.Child("retries"))...)
-	errs = append(errs, validateDuration(p.RetryBackoff, 0, maxRetryBackoff, at.Child("retryBackoff"))...)
-	if l := p.LogLimit; l != nil && (l.Cmp(minLogLimit) < 0 || l.Cmp(maxLogLimit) > 0) {
-		errs = append(errs, field.Invalid(at.Child("logLimit"), l.String(), "must be 4Ki to 10Gi"))
-	}
-	if longest, ok := p.longest(); ok && s.Ack == AckOnSuccess && longest > MaxHeld && len(errs) == 0 {
-		with := ""
-		if p.Retries > 0 {
-			with = fmt.Sprintf("with %d retries and the waits between them a job may take %s; ", p.Retries, Human(longest))
-		}
-		errs = append(errs, field.Invalid(at.Child("timeout"), Human(p.Timeout.Duration), fmt.Sprintf(
-			"%sunder ack: OnSuccess %s is the most, since SQS holds a message for 12h: shorten it, or use ack: OnCreate", with, Human(MaxHeld))))
+	errs = append(errs, m.validateLoaders(envs, at.Child("env"))...)
+	if strings.ContainsRune(workingDir, 0) {
+		errs = append(errs, field.Invalid(at.Child("workingDir"), workingDir, "no path can hold a NUL"))
 	}
 	return errs
 }

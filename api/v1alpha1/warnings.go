@@ -19,14 +19,9 @@ type Warning struct {
 // Warnings says what is allowed and probably not meant, after Validate found
 // nothing wrong.
 func (q *QueueJob) Warnings() []Warning {
-	w := &warner{spec: &q.Spec}
+	w := &warner{message: &q.Spec.Message, spec: &q.Spec}
 	at := field.NewPath("spec")
-	for i, env := range q.Spec.Message.Env {
-		if slices.Contains(interpreterVariables, env.Name) {
-			w.add(at.Child("message", "env").Index(i).Child("name"),
-				"%s tells an interpreter what to load or run; who can send a message could run a program of theirs", env.Name)
-		}
-	}
+	w.interpreters(at.Child("message", "env"))
 	switch {
 	case q.Spec.Process != nil:
 		w.process(q.Spec.Process, at.Child("process"))
@@ -44,8 +39,19 @@ var interpreterVariables = []string{
 }
 
 type warner struct {
-	spec  *QueueJobSpec
-	found []Warning
+	message *MessageSpec
+	spec    *QueueJobSpec // of a QueueJob
+	found   []Warning
+}
+
+// interpreters looks for variables through which a message becomes a program.
+func (w *warner) interpreters(at *field.Path) {
+	for i, env := range w.message.Env {
+		if slices.Contains(interpreterVariables, env.Name) {
+			w.add(at.Index(i).Child("name"),
+				"%s tells an interpreter what to load or run; who can send a message could run a program of theirs", env.Name)
+		}
+	}
 }
 
 func (w *warner) add(at *field.Path, format string, args ...any) {
@@ -92,7 +98,7 @@ func (w *warner) kubernetes(k *KubernetesTemplate, at *field.Path) {
 // arguments looks for arguments through which a message says more than its
 // author meant: in a shell's script, or as an option.
 func (w *warner) arguments(command, args []string, env []EnvVar, at *field.Path) {
-	tainted := w.spec.tainted(env)
+	tainted := w.message.tainted(env)
 	all := slices.Concat(command, args)
 	place := func(i int) *field.Path {
 		if i < len(command) {
@@ -163,12 +169,12 @@ func firstReference(s string, tainted func(string) bool) string {
 
 // tainted tells which variables hold what a message says. A template's own
 // variables win over the message's, and hold it where they refer to one.
-func (s *QueueJobSpec) tainted(own []EnvVar) func(string) bool {
+func (m *MessageSpec) tainted(own []EnvVar) func(string) bool {
 	names := map[string]bool{}
-	for _, env := range s.Message.Env {
+	for _, env := range m.Env {
 		names[env.Name] = true
 	}
-	if slices.Contains(s.Message.Format, FormatS3Event) {
+	if slices.Contains(m.Format, FormatS3Event) {
 		for _, name := range S3Variables {
 			names[name] = true
 		}

@@ -46,9 +46,9 @@ func TestWhatIsWrongWithAPoolIsSaidWhereItStands(t *testing.T) {
 	steps := "scaling: {steps: {steps: ["
 	for name, c := range map[string]struct{ was, is, want string }{
 		"no policy":           {"{backlogPerWorker: 5}", "{}", "spec.scaling: Required"},
-		"two policies":        {"{backlogPerWorker: 5}", "{backlogPerWorker: 5, targetWait: 1m}", "spec.scaling: Forbidden"},
+		"two policies":        {"{backlogPerWorker: 5}", "{backlogPerWorker: 5, targetWait: 1m}", "spec.scaling.targetWait: Forbidden"},
 		"negative":            {"{backlogPerWorker: 5}", "{backlogPerWorker: -5}", "spec.scaling.backlogPerWorker"},
-		"min over max":        {"  scaling:", "  minWorkers: 11\n  scaling:", "spec.minWorkers: Invalid value: 11: is over maxWorkers (10)"},
+		"min over max":        {"  scaling:", "  minWorkers: 11\n  scaling:", "spec.minWorkers: Invalid value: 11: is more than maxWorkers (10)"},
 		"idle with min":       {"scaling: {", "minWorkers: 1\n  scaling: {idleAfter: 1m, ", "spec.scaling.idleAfter"},
 		"interval":            {"scaling: {", "scaling: {interval: 1ms, ", "spec.scaling.interval"},
 		"steps with a gap":    {"scaling: {backlogPerWorker: 5}", steps + "{upperBound: 1, adjustment: 0}, {lowerBound: 2, adjustment: 1}]}}", "spec.scaling.steps.steps[1].lowerBound"},

@@ -37,6 +37,10 @@ func forThisMachine(objects []manifest.Object) error {
 	var errs []error
 	names := map[string]manifest.Object{}
 	for _, o := range objects {
+		if o.WorkerPool != nil {
+			errs = append(errs, poolsLater(o))
+			continue
+		}
 		name := o.QueueJob.Name
 		if o.QueueJob.Spec.Process == nil {
 			errs = append(errs, &manifest.Error{
@@ -54,6 +58,11 @@ func forThisMachine(objects []manifest.Object) error {
 		names[name] = o
 	}
 	return errors.Join(errs...)
+}
+
+// poolsLater refuses a WorkerPool.
+func poolsLater(o manifest.Object) error {
+	return &manifest.Error{File: o.File, Line: o.Line, Field: "kind", Msg: "WorkerPool is not run by this version; it can be validated", Hint: "start workers by hand: queuemill worker --help"}
 }
 
 // settle is how long files must be quiet before they are read again: editors

@@ -38,7 +38,7 @@ func controllerFromFiles(ctx context.Context, o ControllerOptions) error {
 	if err != nil {
 		return err
 	}
-	namespace = objects[0].QueueJob.Namespace
+	namespace = objects[0].Namespace()
 
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -91,10 +91,14 @@ func forTheCluster(objects []manifest.Object, byDefault string) error {
 	}
 	namespace := ""
 	for _, o := range objects {
-		namespace = cmp.Or(namespace, o.QueueJob.Namespace)
+		namespace = cmp.Or(namespace, o.Namespace())
 	}
 	namespace = cmp.Or(namespace, byDefault)
 	for _, o := range objects {
+		if o.WorkerPool != nil {
+			errs = append(errs, poolsLater(o))
+			continue
+		}
 		qj := o.QueueJob
 		qj.Namespace = cmp.Or(qj.Namespace, namespace)
 		first, there := names[qj.Name]

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -11,16 +12,18 @@ import (
 
 // validation is what `validate -o json` prints.
 type validation struct {
-	Valid     bool              `json:"valid"`
-	QueueJobs []validObject     `json:"queueJobs"`
-	Warnings  []manifestFinding `json:"warnings"`
-	Errors    []manifestFinding `json:"errors"`
+	Valid       bool              `json:"valid"`
+	QueueJobs   []validObject     `json:"queueJobs"`
+	WorkerPools []validObject     `json:"workerPools"`
+	Warnings    []manifestFinding `json:"warnings"`
+	Errors      []manifestFinding `json:"errors"`
 }
 
 type validObject struct {
 	Name string `json:"name"`
 	File string `json:"file"`
 	Line int    `json:"line"`
+	kind string
 }
 
 type manifestFinding struct {
@@ -61,9 +64,14 @@ field. The exit code is 1 when there is an error, warnings alone do not matter.`
 }
 
 func newValidation(objects []manifest.Object, warnings []manifest.Warning, err error) validation {
-	v := validation{Valid: err == nil, QueueJobs: []validObject{}, Warnings: []manifestFinding{}, Errors: []manifestFinding{}}
+	v := validation{Valid: err == nil, QueueJobs: []validObject{}, WorkerPools: []validObject{}, Warnings: []manifestFinding{}, Errors: []manifestFinding{}}
 	for _, o := range objects {
-		v.QueueJobs = append(v.QueueJobs, validObject{o.QueueJob.Name, o.File, o.Line})
+		one := validObject{o.Name(), o.File, o.Line, o.Kind()}
+		if o.WorkerPool != nil {
+			v.WorkerPools = append(v.WorkerPools, one)
+		} else {
+			v.QueueJobs = append(v.QueueJobs, one)
+		}
 	}
 	for _, w := range warnings {
 		v.Warnings = append(v.Warnings, manifestFinding{w.File, w.Line, w.Field, w.Msg, w.Hint})
@@ -92,7 +100,7 @@ func unjoin(err error) []error {
 
 func (p *program) printValidation(v validation) error {
 	var names []string
-	for _, o := range v.QueueJobs {
+	for _, o := range slices.Concat(v.QueueJobs, v.WorkerPools) {
 		names = append(names, o.Name)
 	}
 	return p.print(result{document: v, names: names, text: func() error {
@@ -106,8 +114,8 @@ func (p *program) printValidation(v validation) error {
 			p.say("%s", count(len(v.Errors), "error", "errors"))
 			return nil
 		}
-		for _, o := range v.QueueJobs {
-			if _, err := fmt.Fprintf(p.env.Stdout, "%s:%d: QueueJob %s is valid\n", o.File, o.Line, o.Name); err != nil {
+		for _, o := range slices.Concat(v.QueueJobs, v.WorkerPools) {
+			if _, err := fmt.Fprintf(p.env.Stdout, "%s:%d: %s %s is valid\n", o.File, o.Line, o.kind, o.Name); err != nil {
 				return err
 			}
 		}

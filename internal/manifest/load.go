@@ -16,11 +16,13 @@ const maxFile = 10 << 20
 // Stdin is the path that stands for the standard input.
 const Stdin = "-"
 
-// Object is one manifest, its defaults set, validated.
+// Object is one manifest, its defaults set, validated: exactly one of QueueJob
+// and WorkerPool.
 type Object struct {
-	QueueJob *v1alpha1.QueueJob
-	File     string
-	Line     int // its first
+	QueueJob   *v1alpha1.QueueJob
+	WorkerPool *v1alpha1.WorkerPool
+	File       string
+	Line       int // its first
 }
 
 // Load reads files, folders (their .yaml, .yml and .json files, not those of
@@ -44,7 +46,7 @@ func Load(paths ...string) ([]Object, []Warning, error) {
 			before := len(all.objects)
 			all.parse(display(file), data)
 			for _, o := range all.objects[before:] {
-				anchor(o.QueueJob, file)
+				anchor(&o, file)
 			}
 		}
 	}
@@ -122,17 +124,23 @@ func fileError(file string, err error) *Error {
 }
 
 // anchor makes workingDir absolute.
-func anchor(q *v1alpha1.QueueJob, file string) {
-	p := q.Spec.Process
-	if p == nil || p.WorkingDir == "" || filepath.IsAbs(p.WorkingDir) {
+func anchor(o *Object, file string) {
+	var dir *string
+	switch {
+	case o.QueueJob != nil && o.QueueJob.Spec.Process != nil:
+		dir = &o.QueueJob.Spec.Process.WorkingDir
+	case o.WorkerPool != nil && o.WorkerPool.Spec.Process != nil:
+		dir = &o.WorkerPool.Spec.Process.WorkingDir
+	}
+	if dir == nil || *dir == "" || filepath.IsAbs(*dir) {
 		return
 	}
 	folder := "."
 	if file != Stdin {
 		folder = filepath.Dir(file)
 	}
-	if absolute, err := filepath.Abs(filepath.Join(folder, p.WorkingDir)); err == nil {
-		p.WorkingDir = absolute
+	if absolute, err := filepath.Abs(filepath.Join(folder, *dir)); err == nil {
+		*dir = absolute
 	}
 }
 

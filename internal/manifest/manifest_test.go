@@ -66,7 +66,7 @@ func TestGoodManifests(t *testing.T) {
 	}
 	var out strings.Builder
 	for _, o := range objects {
-		text, err := json.MarshalIndent(o.QueueJob, "", "  ")
+		text, err := json.MarshalIndent(o.of(), "", "  ")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -237,10 +237,10 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 		for _, o := range objects {
-			if o.Line < 1 || o.Line > lines || len(o.QueueJob.Validate()) > 0 {
-				t.Errorf("line %d of %d: %v", o.Line, lines, o.QueueJob.Validate())
+			if o.Line < 1 || o.Line > lines || len(o.of().Validate()) > 0 {
+				t.Errorf("line %d of %d: %v", o.Line, lines, o.of().Validate())
 			}
-			o.QueueJob.Warnings()
+			o.of().Warnings()
 		}
 	})
 }
