@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/queuemill/queuemill/api/v1alpha1"
 	"github.com/queuemill/queuemill/internal/executor"
 	"github.com/queuemill/queuemill/internal/executor/executortest"
@@ -45,7 +47,7 @@ func newBackend() *backend {
 }
 
 func (b *backend) server() httpapi.Backend {
-	return httpapi.Backend{Jobs: b, Controller: b, Queues: b}
+	return httpapi.Backend{Jobs: b, Controller: b, Queues: b, Pools: b}
 }
 
 // add puts a job into state s; its message has the body given.
@@ -162,5 +164,27 @@ func (b *backend) CreateQueue(_ context.Context, name string) error {
 	if b.queues[name] == nil {
 		b.queues[name] = queuetest.NewFake(queuetest.Options{Name: name})
 	}
+	return nil
+}
+
+func (b *backend) ListPools(context.Context) ([]httpapi.WorkerPool, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	at := metav1.NewMicroTime(time.Unix(1e9, 0))
+	return []httpapi.WorkerPool{{
+		Name: "thumbs", Queue: "thumbs", RunsOn: "process", MaxWorkers: 10, Suspended: b.suspended["pool thumbs"],
+		Desired: 6, Workers: v1alpha1.WorkerCounts{Starting: 1, Ready: 5, Busy: 4}, Messages: &v1alpha1.QueueCounts{Visible: 23, InFlight: 4},
+		Decision: &v1alpha1.ScalingDecision{Desired: 6, Reason: "23 waiting + 4 running over 5 per worker wants 6", Time: at, NextChange: &at},
+		Trouble:  "no such program", File: "queuemill.yaml",
+	}}, nil
+}
+
+func (b *backend) SuspendPool(_ context.Context, pool string, suspend bool) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if pool != "thumbs" {
+		return executor.ErrNotFound
+	}
+	b.suspended["pool "+pool] = suspend
 	return nil
 }

@@ -84,6 +84,12 @@ func TestDocumentDescribesEveryAnswer(t *testing.T) {
 		{"POST", "/v1/queuejobs/ping/suspend", "", "{}", 200},
 		{"POST", "/v1/queuejobs/ping/resume", "", "", 200},
 		{"POST", "/v1/queuejobs/none/resume", "", "", 404},
+		{"GET", "/v1/workerpools", "", "", 200},
+		{"GET", "/v1/workerpools/thumbs", "", "", 200},
+		{"GET", "/v1/workerpools/thumb", "", "", 404},
+		{"POST", "/v1/workerpools/thumbs/suspend", "", "{}", 200},
+		{"POST", "/v1/workerpools/thumbs/resume", "", "", 200},
+		{"POST", "/v1/workerpools/none/suspend", "", "", 404},
 		{"GET", "/v1/jobs", "", "", 200},
 		{"GET", "/v1/jobs?queuejob=ping&state=failed,invalid&reason=NonZeroExit&limit=1", "", "", 200},
 		{"GET", "/v1/jobs?limit=-1", "", "", 400},
@@ -185,5 +191,28 @@ func TestEveryRouteIsInTheDocument(t *testing.T) {
 		if item == nil || item.GetOperation(method) == nil {
 			t.Errorf("the document lacks %s", pattern)
 		}
+	}
+}
+
+func TestPoolsAreInTheStatusAndSuspended(t *testing.T) {
+	s := httpapi.New(newBackend().server(), httpapi.Options{})
+	body := func(method, target string) string { return request(t, s, method, target, "", "").Body.String() }
+	if got := body(http.MethodGet, "/v1/status"); !strings.Contains(got, `"workerPools":[{"name":"thumbs"`) || !strings.Contains(got, "23 waiting + 4 running") {
+		t.Error(got)
+	}
+	if got := body(http.MethodPost, "/v1/workerpools/thumbs/suspend"); !strings.Contains(got, `"suspended":true`) {
+		t.Error(got)
+	}
+	if got := body(http.MethodPost, "/v1/workerpools/thumb/suspend"); !strings.Contains(got, "did you mean thumbs?") {
+		t.Error(got)
+	}
+	b := newBackend().server()
+	b.Pools = nil
+	s = httpapi.New(b, httpapi.Options{})
+	if got := body(http.MethodGet, "/v1/status"); !strings.Contains(got, `"workerPools":[]`) {
+		t.Error(got)
+	}
+	if res := request(t, s, http.MethodPost, "/v1/workerpools/thumbs/suspend", "", ""); res.Code != http.StatusNotFound {
+		t.Errorf("%d %s", res.Code, res.Body)
 	}
 }

@@ -87,7 +87,7 @@ func (s *Server) getStatus(w http.ResponseWriter, r *http.Request) error {
 	if q.err != nil {
 		return q.err
 	}
-	status, err := s.backend.Controller.Status(r.Context())
+	status, err := s.status(r.Context())
 	if err != nil {
 		return err
 	}
@@ -107,7 +107,7 @@ func (s *Server) getStatus(w http.ResponseWriter, r *http.Request) error {
 			return nil
 		case <-tick.C:
 		}
-		if status, err = s.backend.Controller.Status(r.Context()); err != nil {
+		if status, err = s.status(r.Context()); err != nil {
 			s.log.Warn("status watch ends", "error", err)
 			return nil
 		}

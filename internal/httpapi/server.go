@@ -50,11 +50,22 @@ type Queues interface {
 	CreateQueue(ctx context.Context, name string) error
 }
 
+// Pools are the WorkerPools of this controller. A name it does not know is
+// executor.ErrNotFound.
+type Pools interface {
+	// ListPools are all by name.
+	ListPools(ctx context.Context) ([]WorkerPool, error)
+	// SuspendPool retires all workers of a pool, or lets it go on; it is remembered
+	// over a restart.
+	SuspendPool(ctx context.Context, pool string, suspend bool) error
+}
+
 // Backend is all that the API asks.
 type Backend struct {
 	Jobs       Jobs
 	Controller Controller
 	Queues     Queues
+	Pools      Pools // nil: there are none
 	// Ready says why requests can't be served yet, or no more; nil: they can.
 	Ready func() error
 }
@@ -121,6 +132,11 @@ func (s *Server) handlers() map[string]handler {
 		"GET /v1/queuejobs/{name}":          s.getQueueJob,
 		"POST /v1/queuejobs/{name}/suspend": s.suspend(true),
 		"POST /v1/queuejobs/{name}/resume":  s.suspend(false),
+
+		"GET /v1/workerpools":                 s.listPools,
+		"GET /v1/workerpools/{name}":          s.getPool,
+		"POST /v1/workerpools/{name}/suspend": s.suspendPool(true),
+		"POST /v1/workerpools/{name}/resume":  s.suspendPool(false),
 
 		"GET /v1/jobs":               s.listJobs,
 		"POST /v1/jobs/retry":        s.retryJobs,

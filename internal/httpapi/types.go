@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/queuemill/queuemill/api/v1alpha1"
 	"github.com/queuemill/queuemill/internal/message"
 	"github.com/queuemill/queuemill/internal/reason"
 	"github.com/queuemill/queuemill/internal/record"
@@ -48,6 +49,28 @@ type QueueJob struct {
 	File       string      `json:"file,omitempty"` // the manifest it came from
 }
 
+// WorkerPool is a WorkerPool with what it does at the moment.
+type WorkerPool struct {
+	Name       string `json:"name"`
+	Namespace  string `json:"namespace,omitempty"` // of a cluster
+	Queue      string `json:"queue"`               // name or URL, as in the manifest
+	RunsOn     string `json:"runsOn"`              // process, kubernetes or scaleTargetRef
+	MinWorkers int    `json:"minWorkers"`
+	MaxWorkers int    `json:"maxWorkers"`
+	Suspended  bool   `json:"suspended"`
+	Leaving    bool   `json:"leaving,omitempty"` // no manifest has it any more: its workers leave when they are idle
+
+	Desired int                   `json:"desired"` // workers that are wanted
+	Workers v1alpha1.WorkerCounts `json:"workers"` // that there are
+
+	Messages *v1alpha1.QueueCounts     `json:"messages,omitempty"` // in its queue; nil: not known
+	Decision *v1alpha1.ScalingDecision `json:"decision,omitempty"` // the last one, and why; nil: none yet
+
+	SourceError string `json:"sourceError,omitempty"` // why the queue does not tell its numbers
+	Trouble     string `json:"trouble,omitempty"`     // why workers don't start or can't work
+	File        string `json:"file,omitempty"`        // the manifest it came from
+}
+
 // Queue is a queue with what is in it.
 type Queue struct {
 	Name                     string   `json:"name"`
@@ -73,7 +96,10 @@ type Status struct {
 	Draining  bool       `json:"draining"`           // it was told to stop and lets jobs finish
 	Idle      bool       `json:"idle"`               // queues empty and every job finished
 	QueueJobs []QueueJob `json:"queueJobs"`
-	Queues    []Queue    `json:"queues"`
+
+	// WorkerPools are filled in from Backend.Pools.
+	WorkerPools []WorkerPool `json:"workerPools"`
+	Queues      []Queue      `json:"queues"`
 }
 
 // OutgoingMessage is a message to send. Body is a string, sent as it is, or
@@ -125,6 +151,11 @@ type JobList struct {
 // QueueJobList is all QueueJobs by name.
 type QueueJobList struct {
 	QueueJobs []QueueJob `json:"queueJobs"`
+}
+
+// WorkerPoolList is all WorkerPools by name.
+type WorkerPoolList struct {
+	WorkerPools []WorkerPool `json:"workerPools"`
 }
 
 // QueueList is all queues by name.

@@ -89,6 +89,22 @@ func (c *Client) Suspend(ctx context.Context, queueJob string, suspend bool) (ht
 	return fetch[httpapi.QueueJob](ctx, c, http.MethodPost, "/v1/queuejobs/"+url.PathEscape(queueJob)+"/"+verb, nil, struct{}{})
 }
 
+// WorkerPools are all WorkerPools by name.
+func (c *Client) WorkerPools(ctx context.Context) ([]httpapi.WorkerPool, error) {
+	l, err := fetch[httpapi.WorkerPoolList](ctx, c, http.MethodGet, "/v1/workerpools", nil, nil)
+	return l.WorkerPools, err
+}
+
+// SuspendPool retires all workers of a pool, each when it is idle, or lets the
+// pool go on.
+func (c *Client) SuspendPool(ctx context.Context, pool string, suspend bool) (httpapi.WorkerPool, error) {
+	verb := "resume"
+	if suspend {
+		verb = "suspend"
+	}
+	return fetch[httpapi.WorkerPool](ctx, c, http.MethodPost, "/v1/workerpools/"+url.PathEscape(pool)+"/"+verb, nil, struct{}{})
+}
+
 func filterQuery(f httpapi.JobFilter) url.Values {
 	q := url.Values{}
 	set := func(name, value string) {

@@ -1,0 +1,79 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/queuemill/queuemill/internal/executor"
+)
+
+// pools are all WorkerPools by name; never nil without an error.
+func (s *Server) pools(ctx context.Context) ([]WorkerPool, error) {
+	all := []WorkerPool{}
+	if s.backend.Pools == nil {
+		return all, nil
+	}
+	found, err := s.backend.Pools.ListPools(ctx)
+	return append(all, found...), err
+}
+
+// status is everything at a glance.
+func (s *Server) status(ctx context.Context) (Status, error) {
+	status, err := s.backend.Controller.Status(ctx)
+	if err != nil {
+		return status, err
+	}
+	status.WorkerPools, err = s.pools(ctx)
+	return status, err
+}
+
+// noPool makes of a not-found error one that says what was probably meant; other
+// errors stay as they are.
+func (s *Server) noPool(r *http.Request, err error, name string) error {
+	hint := "queuemill status lists them"
+	if all, err := s.pools(r.Context()); err == nil {
+		names := make([]string, len(all))
+		for i := range all {
+			names[i] = all[i].Name
+		}
+		hint = didYouMean(name, names, hint)
+	}
+	return notFoundAs(err, "WorkerPool", name, hint)
+}
+
+func (s *Server) listPools(w http.ResponseWriter, r *http.Request) error {
+	all, err := s.pools(r.Context())
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, WorkerPoolList{WorkerPools: all})
+}
+
+func (s *Server) getPool(w http.ResponseWriter, r *http.Request) error {
+	all, err := s.pools(r.Context())
+	if err != nil {
+		return err
+	}
+	for i := range all {
+		if all[i].Name == r.PathValue("name") {
+			return writeJSON(w, http.StatusOK, all[i])
+		}
+	}
+	return s.noPool(r, executor.ErrNotFound, r.PathValue("name"))
+}
+
+func (s *Server) suspendPool(suspend bool) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		if err := readJSON(r, &struct{}{}); err != nil {
+			return err
+		}
+		name, err := r.PathValue("name"), executor.ErrNotFound
+		if s.backend.Pools != nil {
+			err = s.backend.Pools.SuspendPool(r.Context(), name, suspend)
+		}
+		if err != nil {
+			return s.noPool(r, err, name)
+		}
+		return s.getPool(w, r)
+	}
+}
