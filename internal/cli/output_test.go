@@ -12,6 +12,9 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/queuemill/queuemill/api/v1alpha1"
 	"github.com/queuemill/queuemill/internal/httpapi"
 	"github.com/queuemill/queuemill/internal/message"
 	"github.com/queuemill/queuemill/internal/reason"
@@ -57,6 +60,11 @@ func controller(t *testing.T) *httptest.Server {
 		}},
 		"/v1/status": httpapi.Status{
 			Version: "test", StartedAt: at(0), QueueJobs: []httpapi.QueueJob{qj},
+			WorkerPools: []httpapi.WorkerPool{{
+				Name: "thumbs", Queue: "images", RunsOn: "process", MaxWorkers: 10, Desired: 6, Workers: v1alpha1.WorkerCounts{Starting: 1, Ready: 5, Busy: 4},
+				Messages: &v1alpha1.QueueCounts{Visible: 23, InFlight: 4},
+				Decision: &v1alpha1.ScalingDecision{Desired: 6, Reason: "23 waiting + 4 running over 5 per worker wants 6", Time: metav1.NewMicroTime(at(0))},
+			}},
 			Queues: []httpapi.Queue{
 				{Name: "far", URL: "https://sqs.example/1/far", Error: "access denied", QueueJobs: []string{}},
 				{Name: "ping", Embedded: true, Visible: 12, InFlight: 1, Delayed: 2, OldestAgeSeconds: 200, DeadLetterQueue: "ping-dead", QueueJobs: []string{"ping"}},

@@ -18,7 +18,7 @@ func (p *program) statusCommand() *cobra.Command {
 	var watch bool
 	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "Show QueueJobs and queues at a glance",
+		Short: "Show QueueJobs, WorkerPools and queues at a glance",
 		Args:  argsNamed("", 0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := p.connect()
@@ -59,6 +59,9 @@ func (p *program) statusResult(s httpapi.Status) result {
 	for _, qj := range s.QueueJobs {
 		r.names = append(r.names, qj.Name)
 	}
+	for i := range s.WorkerPools {
+		r.names = append(r.names, poolPrefix+s.WorkerPools[i].Name)
+	}
 	r.text = func() error { return p.printStatus(s, p.format.format == "wide") }
 	return r
 }
@@ -68,22 +71,34 @@ func (p *program) printStatus(s httpapi.Status, wide bool) error {
 	if s.Draining {
 		p.say("the controller is stopping: it receives nothing and lets jobs finish")
 	}
+	var tables []*table
 	if len(s.QueueJobs) > 0 {
-		if err := p.queueJobsTable(s.QueueJobs, wide).print(w, style); err != nil {
-			return err
-		}
-	} else if p.onCluster() {
+		tables = append(tables, p.queueJobsTable(s.QueueJobs, wide))
+	}
+	if len(s.WorkerPools) > 0 {
+		tables = append(tables, p.poolsTable(s.WorkerPools, wide))
+	}
+	switch {
+	case len(tables) > 0:
+	case p.onCluster():
 		p.say("no QueueJobs here: kubectl apply -f FILE makes one; -A looks into all namespaces")
-	} else {
+	default:
 		p.say("no QueueJobs: start the controller with queuemill up -f FILE")
 	}
-	if len(s.Queues) == 0 {
-		return nil
+	if len(s.Queues) > 0 {
+		tables = append(tables, queuesTable(s.Queues, wide))
 	}
-	if _, err := fmt.Fprintln(w); err != nil {
-		return err
+	for i, t := range tables {
+		if i > 0 {
+			if _, err := fmt.Fprintln(w); err != nil {
+				return err
+			}
+		}
+		if err := t.print(w, style); err != nil {
+			return err
+		}
 	}
-	return queuesTable(s.Queues, wide).print(w, style)
+	return nil
 }
 
 func (p *program) queueJobsTable(all []httpapi.QueueJob, wide bool) *table {
