@@ -141,7 +141,7 @@ func TestRightsOfTheController(t *testing.T) {
 		{"", "secrets", "list"},
 		{"", "secrets", "watch"},
 		{"", "configmaps", "get"},
-		{"", "pods", "create"},
+		{"", "pods", "patch"},
 		{"", "pods/exec", "create"},
 		{Group, "queuejobs", "delete"},
 		{"coordination.k8s.io", "leases", "create"},
@@ -285,6 +285,55 @@ func TestOnlyWhoMayRunQueueJobsWritesTheKeysOfARecord(t *testing.T) {
 		}
 		if _, err := controller.Patch(t.Context(), "ours", types.MergePatchType, []byte(step.patch), metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}}); err != nil {
 			t.Errorf("%s, by the controller: %v", what, err)
+		}
+	}
+}
+
+func TestOnlyWhoMayRunWorkerPoolsMakesAWorkersPod(t *testing.T) {
+	c := installed(t)
+	namespace := cluster.Namespace(t, c)
+	editor := clientAs(t, c, bind(t, c, namespace, "edit")).CoreV1().Pods(namespace)
+	controller := clientAs(t, c, "system:serviceaccount:"+Namespace+":"+Name).CoreV1().Pods(namespace)
+	sample := func(name string, labels map[string]string) *corev1.Pod {
+		return &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: labels},
+			Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "main", Image: "none"}}},
+		}
+	}
+	ours := map[string]string{workerLabel: "ping", "queuemill.dev/template-hash": "x"}
+	refused := func(err error) error {
+		if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "only the Queuemill controller writes the labels") {
+			return errors.Join(errors.New("not refused as it should be"), err)
+		}
+		return nil
+	}
+	eventually(t, "a forged worker is refused", func() error {
+		_, err := editor.Create(t.Context(), sample("forged", ours), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		return refused(err)
+	})
+	if _, err := editor.Create(t.Context(), sample("plain", map[string]string{"app": "mine"}), metav1.CreateOptions{}); err != nil {
+		t.Fatalf("a pod that is not ours: %v", err)
+	}
+	if _, err := controller.Create(t.Context(), sample("ours", ours), metav1.CreateOptions{}); err != nil {
+		t.Fatalf("the controller makes a worker: %v", err)
+	}
+	for _, step := range []struct {
+		pod, patch string
+		refused    bool
+	}{
+		{"plain", `{"metadata":{"labels":{"queuemill.dev/workerpool":"ping"}}}`, true},
+		{"ours", `{"metadata":{"labels":{"queuemill.dev/workerpool":null}}}`, true},
+		{"ours", `{"metadata":{"labels":{"queuemill.dev/workerpool":"other"}}}`, true},
+		{"ours", `{"metadata":{"labels":{"queuemill.dev/template-hash":"y"}}}`, true},
+		{"ours", `{"metadata":{"labels":{"team":"a"}}}`, false},
+		{"plain", `{"metadata":{"labels":{"team":"a"}}}`, false},
+	} {
+		_, err := editor.Patch(t.Context(), step.pod, types.MergePatchType, []byte(step.patch), metav1.PatchOptions{})
+		switch {
+		case !step.refused && err != nil:
+			t.Errorf("%s %s: %v", step.pod, step.patch, err)
+		case step.refused && refused(err) != nil:
+			t.Errorf("%s %s: %v", step.pod, step.patch, refused(err))
 		}
 	}
 }

@@ -46,8 +46,10 @@ const (
 	RoleEdit  = "queuemill-edit"
 	RoleOwner = "queuemill-owner"
 
-	// Policy is the ValidatingAdmissionPolicy and its binding.
-	Policy = "queuemill-keys"
+	// Policy and PolicyWorkers are the ValidatingAdmissionPolicies and their
+	// bindings: what records are known by, and what workers' pods are.
+	Policy        = "queuemill-keys"
+	PolicyWorkers = "queuemill-workers"
 )
 
 // DefaultImage is the image of the files in deploy/kubernetes.

@@ -30,7 +30,7 @@ func clusterWide(image string) []part {
 	parts = append(parts, people()...)
 	parts = append(parts, policy()...)
 	return append(parts, workload(Namespace, image, []string{
-		"controller", "--config", configDir + "/" + ConfigKey, "--leader-elect", "--listen", ":8080",
+		"controller", "--config", configDir + "/" + ConfigKey, "--leader-elect", "--listen", ":8080", "--worker-image", image,
 	})...)
 }
 
@@ -56,7 +56,7 @@ func namespaced(image string) []part {
 		{"", roleBinding(account)},
 	}
 	return append(parts, workload(NamespacedNamespace, image, []string{
-		"controller", "--namespace", "$(POD_NAMESPACE)", "--leader-elect", "--listen", ":8080",
+		"controller", "--namespace", "$(POD_NAMESPACE)", "--leader-elect", "--listen", ":8080", "--worker-image", image,
 	})...)
 }
 

@@ -19,25 +19,87 @@ const openKeys = `['queuemill.dev/retry', 'queuemill.dev/prune']`
 // policy serves the cluster-wide controller, those of single namespaces, and a
 // person who runs one from outside.
 func policy() []part {
+	p := recordPolicy()
+	return []part{
+		{"Labels and annotations queuemill.dev/* of Jobs are records: only who may \"run\" queuejobs writes them.\n" +
+			"Anybody who may change a Job may set queuemill.dev/retry and queuemill.dev/prune.", p},
+		{"", binding(p)},
+		{"A pod with the label " + workerLabel + " is a worker, asked with its pool's token: only who may\n" +
+			"\"run\" workerpools makes one. The API server asks about no other pods.", workerPolicy()},
+		{"", binding(workerPolicy())},
+	}
+}
+
+func binding(p *admissionv1.ValidatingAdmissionPolicy) *admissionv1.ValidatingAdmissionPolicyBinding {
+	return &admissionv1.ValidatingAdmissionPolicyBinding{
+		TypeMeta: typeMeta("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicyBinding"), ObjectMeta: meta("", p.Name),
+		Spec: admissionv1.ValidatingAdmissionPolicyBindingSpec{
+			PolicyName: p.Name, ValidationActions: []admissionv1.ValidationAction{admissionv1.Deny},
+		},
+	}
+}
+
+// mayRun tells whether who asks may "run" a resource there.
+func mayRun(resource string) admissionv1.Variable {
+	return admissionv1.Variable{Name: "mayRun", Expression: fmt.Sprintf(
+		"authorizer.group('%s').resource('%s').namespace(request.namespace).check('%s').allowed()", Group, resource, VerbRun)}
+}
+
+// written are creates and updates of a resource; selector says which, nil: all.
+func written(group, resource string, selector *metav1.LabelSelector) *admissionv1.MatchResources {
+	return &admissionv1.MatchResources{
+		ObjectSelector: selector,
+		ResourceRules: []admissionv1.NamedRuleWithOperations{{
+			RuleWithOperations: admissionv1.RuleWithOperations{
+				Operations: []admissionv1.OperationType{admissionv1.Create, admissionv1.Update},
+				Rule: admissionv1.Rule{
+					APIGroups: []string{group}, APIVersions: []string{"v1"}, Resources: []string{resource},
+					Scope: new(admissionv1.NamespacedScope),
+				},
+			},
+		}},
+	}
+}
+
+// workerLabel is on the pods of a WorkerPool.
+const workerLabel = keyPrefix + "workerpool"
+
+// workerPolicy guards what a worker's pod is known by. An update that leaves the
+// keys alone is anybody's; the selector takes the pod before and after it.
+func workerPolicy() *admissionv1.ValidatingAdmissionPolicy {
+	keys := func(labels string) string {
+		return fmt.Sprintf("%[1]s.filter(k, k.startsWith('%[2]s')).map(k, k + '=' + %[1]s[k])", labels, keyPrefix)
+	}
+	now, before := "object.metadata.?labels.orValue({})", "oldObject.metadata.?labels.orValue({})"
+	return &admissionv1.ValidatingAdmissionPolicy{
+		TypeMeta: typeMeta("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy"), ObjectMeta: meta("", PolicyWorkers),
+		Spec: admissionv1.ValidatingAdmissionPolicySpec{
+			FailurePolicy: new(admissionv1.Fail),
+			MatchConstraints: written("", "pods", &metav1.LabelSelector{
+				MatchExpressions: []metav1.LabelSelectorRequirement{{Key: workerLabel, Operator: metav1.LabelSelectorOpExists}},
+			}),
+			Variables: []admissionv1.Variable{
+				mayRun("workerpools"),
+				{Name: "now", Expression: keys(now)},
+				{Name: "before", Expression: "request.operation == 'UPDATE' ? " + keys(before) + " : []"},
+			},
+			Validations: []admissionv1.Validation{{
+				Expression: "variables.mayRun || (variables.now.all(k, k in variables.before) && variables.before.all(k, k in variables.now))",
+				Message:    "only the Queuemill controller writes the labels " + keyPrefix + "* of a worker's pod",
+				Reason:     new(metav1.StatusReasonForbidden),
+			}},
+		},
+	}
+}
+
+// recordPolicy guards the keys of Jobs and of their pods' template.
+func recordPolicy() *admissionv1.ValidatingAdmissionPolicy {
 	p := &admissionv1.ValidatingAdmissionPolicy{
 		TypeMeta: typeMeta("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy"), ObjectMeta: meta("", Policy),
 		Spec: admissionv1.ValidatingAdmissionPolicySpec{
-			FailurePolicy: new(admissionv1.Fail),
-			MatchConstraints: &admissionv1.MatchResources{
-				ResourceRules: []admissionv1.NamedRuleWithOperations{{
-					RuleWithOperations: admissionv1.RuleWithOperations{
-						Operations: []admissionv1.OperationType{admissionv1.Create, admissionv1.Update},
-						Rule: admissionv1.Rule{
-							APIGroups: []string{"batch"}, APIVersions: []string{"v1"}, Resources: []string{"jobs"},
-							Scope: new(admissionv1.NamespacedScope),
-						},
-					},
-				}},
-			},
-			Variables: []admissionv1.Variable{
-				{Name: "mayRun", Expression: fmt.Sprintf(
-					"authorizer.group('%s').resource('queuejobs').namespace(request.namespace).check('%s').allowed()", Group, VerbRun)},
-			},
+			FailurePolicy:    new(admissionv1.Fail),
+			MatchConstraints: written("batch", "jobs", nil),
+			Variables:        []admissionv1.Variable{mayRun("queuejobs")},
 		},
 	}
 	var changed []string
@@ -68,14 +130,5 @@ func policy() []part {
 			"what a person may set is the annotation " + keyPrefix + "retry or " + keyPrefix + "prune'",
 		Reason: new(metav1.StatusReasonForbidden),
 	}}
-	return []part{
-		{"Labels and annotations queuemill.dev/* of Jobs are records: only who may \"run\" queuejobs writes them.\n" +
-			"Anybody who may change a Job may set queuemill.dev/retry and queuemill.dev/prune.", p},
-		{"", &admissionv1.ValidatingAdmissionPolicyBinding{
-			TypeMeta: typeMeta("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicyBinding"), ObjectMeta: meta("", Policy),
-			Spec: admissionv1.ValidatingAdmissionPolicyBindingSpec{
-				PolicyName: Policy, ValidationActions: []admissionv1.ValidationAction{admissionv1.Deny},
-			},
-		}},
-	}
+	return p
 }

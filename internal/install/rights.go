@@ -5,8 +5,9 @@ import rbacv1 "k8s.io/api/rbac/v1"
 // Group is the API group of the kinds.
 const Group = "queuemill.dev"
 
-// VerbRun on queuejobs is the right to write queuemill.dev keys on Jobs. No
-// request has this verb: the ValidatingAdmissionPolicy asks for it.
+// VerbRun on queuejobs is the right to write queuemill.dev keys on Jobs, and on
+// workerpools to make workers' pods. No request has this verb: the
+// ValidatingAdmissionPolicies ask for it.
 const VerbRun = "run"
 
 // ControllerRules are the controller's rights in each namespace it serves. No
@@ -16,8 +17,10 @@ func ControllerRules() []rbacv1.PolicyRule {
 	return []rbacv1.PolicyRule{
 		rule(Group, "queuejobs", "list", "watch", "patch", VerbRun),
 		rule(Group, "queuejobs/status", "patch"),
+		rule(Group, "workerpools", "list", "watch", "patch", VerbRun),
+		rule(Group, "workerpools/status", "patch"),
 		rule("batch", "jobs", "create", "delete", "get", "list", "patch", "watch"),
-		rule("", "pods", "list", "watch"),
+		rule("", "pods", "create", "delete", "get", "list", "watch"),
 		rule("", "pods/log", "get"),
 		rule("", "secrets", "create", "delete", "get", "patch"),
 		rule("", "events", "list"),
@@ -38,6 +41,7 @@ func LeaderRules() []rbacv1.PolicyRule {
 func ViewRules() []rbacv1.PolicyRule {
 	return []rbacv1.PolicyRule{
 		rule(Group, "queuejobs", "get", "list", "watch"),
+		rule(Group, "workerpools", "get", "list", "watch"),
 		rule("batch", "jobs", "get", "list", "watch"),
 		rule("", "pods", "get", "list", "watch"),
 		rule("", "pods/log", "get"),
@@ -45,11 +49,12 @@ func ViewRules() []rbacv1.PolicyRule {
 	}
 }
 
-// EditRules are what a person needs besides ViewRules to write QueueJobs, and
-// for retry, prune, delete, suspend and resume.
+// EditRules are what a person needs besides ViewRules to write QueueJobs and
+// WorkerPools, and for retry, prune, delete, suspend and resume.
 func EditRules() []rbacv1.PolicyRule {
 	return []rbacv1.PolicyRule{
 		rule(Group, "queuejobs", "create", "delete", "deletecollection", "patch", "update"),
+		rule(Group, "workerpools", "create", "delete", "deletecollection", "patch", "update"),
 		rule("batch", "jobs", "delete", "patch"),
 	}
 }
@@ -61,6 +66,8 @@ func OwnerRules() []rbacv1.PolicyRule {
 	return []rbacv1.PolicyRule{
 		rule(Group, "queuejobs", VerbRun),
 		rule(Group, "queuejobs/status", "patch"),
+		rule(Group, "workerpools", VerbRun),
+		rule(Group, "workerpools/status", "patch"),
 		rule("events.k8s.io", "events", "create", "patch"),
 	}
 }

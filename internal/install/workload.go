@@ -28,7 +28,7 @@ func workload(namespace, image string, args []string) []part {
 			},
 		}},
 		{
-			"In: metrics and probes. Out: DNS, HTTPS (the API server, SQS, STS) and the EKS Pod Identity agent.\n" +
+			"In: metrics and probes. Out: DNS, HTTPS (the API server, SQS, STS), the EKS Pod Identity agent and the workers of pools.\n" +
 				"A queue's endpoint on another port needs a policy of its own beside this one: policies add up.",
 			networkPolicy(namespace),
 		},
@@ -131,9 +131,29 @@ func networkPolicy(namespace string) *networkingv1.NetworkPolicy {
 					},
 					Ports: ports(corev1.ProtocolTCP, 80),
 				},
+				{To: []networkingv1.NetworkPolicyPeer{workers(namespace)}, Ports: workerPorts()},
 			},
 		},
 	}
+}
+
+// workers are the pods of the WorkerPools that a controller in namespace serves.
+func workers(namespace string) networkingv1.NetworkPolicyPeer {
+	peer := networkingv1.NetworkPolicyPeer{PodSelector: &metav1.LabelSelector{
+		MatchExpressions: []metav1.LabelSelectorRequirement{{Key: workerLabel, Operator: metav1.LabelSelectorOpExists}},
+	}}
+	if namespace == Namespace {
+		peer.NamespaceSelector = &metav1.LabelSelector{}
+	}
+	return peer
+}
+
+// workerPorts are where a worker is asked: the first that its template leaves
+// free.
+func workerPorts() []networkingv1.NetworkPolicyPort {
+	list := ports(corev1.ProtocolTCP, 9484)
+	list[0].EndPort = new(int32(9499))
+	return list
 }
 
 func ports(protocol corev1.Protocol, numbers ...int32) []networkingv1.NetworkPolicyPort {

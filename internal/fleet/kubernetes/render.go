@@ -97,9 +97,18 @@ func (r *renderer) meta() {
 	setDefault(&m.Annotations, annotationSafeToEvict, "false")
 	setDefault(&m.Annotations, annotationDoNotDisrupt, "true")
 	if r.pool.UID != "" {
-		m.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(r.pool, v1alpha1.GroupVersion.WithKind(v1alpha1.KindWorkerPool))}
+		m.OwnerReferences = []metav1.OwnerReference{ownedBy(r.pool)}
 	}
 	r.pod.Spec.RestartPolicy = corev1.RestartPolicyAlways
+}
+
+// ownedBy makes a pool the owner. It is not blockOwnerDeletion: some clusters
+// would want a right on the pool's finalizers for that, and the pool's own
+// finalizer waits for its workers anyway.
+func ownedBy(pool *v1alpha1.WorkerPool) metav1.OwnerReference {
+	ref := metav1.NewControllerRef(pool, v1alpha1.GroupVersion.WithKind(v1alpha1.KindWorkerPool))
+	ref.BlockOwnerDeletion = nil
+	return *ref
 }
 
 // addProgram brings the binary into the pod.

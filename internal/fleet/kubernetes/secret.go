@@ -9,8 +9,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"github.com/queuemill/queuemill/api/v1alpha1"
 )
 
 // SecretName is the name of a pool's Secret: its workers' control token.
@@ -36,7 +34,7 @@ func (f *Fleet) token(ctx context.Context) (string, error) {
 		s, err = secrets.Create(ctx, &corev1.Secret{
 			ObjectMeta: metav1.ObjectMeta{
 				Name: name, Namespace: f.pool.Namespace, Labels: map[string]string{LabelPool: f.pool.Name},
-				OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(f.pool, v1alpha1.GroupVersion.WithKind(v1alpha1.KindWorkerPool))},
+				OwnerReferences: []metav1.OwnerReference{ownedBy(f.pool)},
 			},
 			Immutable: &immutable, Type: corev1.SecretTypeOpaque,
 			Data: map[string][]byte{tokenKey: []byte(rand.Text())},
