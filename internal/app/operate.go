@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	clientset "k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
@@ -28,6 +29,7 @@ import (
 	"github.com/queuemill/queuemill/internal/queue"
 	"github.com/queuemill/queuemill/internal/queue/sqs"
 	"github.com/queuemill/queuemill/internal/queuejob"
+	"github.com/queuemill/queuemill/internal/workerpool"
 )
 
 // ControllerOptions say which cluster Controller serves, and as what.
@@ -40,6 +42,7 @@ type ControllerOptions struct {
 	Allow               string           // file with the allow-list; empty: every queue is allowed
 	LeaderElect         bool             // one of several replicas
 	Listen              string           // host:port of metrics and probes; with Files of the HTTP API
+	WorkerImage         string           // ours, whose program works in the pods of WorkerPools; empty: WorkerPools are not served
 	Token               string           // that the HTTP API wants; needed off loopback
 	Reload              <-chan os.Signal // asks to read the files again; edits are seen without
 
@@ -82,6 +85,14 @@ func Controller(ctx context.Context, o ControllerOptions) error {
 	options := operator.Options{
 		Config: config, Namespaces: o.Namespaces, Engine: engine{cluster}, OpenQueue: openQueue, Access: access,
 		Logger: o.Logger, Registerer: registry, Metrics: queuejob.NewMetrics(registry),
+	}
+	if o.WorkerImage != "" {
+		client, err := clientset.NewForConfig(config)
+		if err != nil {
+			return fmt.Errorf("connect to the cluster: %w", err)
+		}
+		options.Pools = poolEngine{client: client, image: o.WorkerImage, log: o.Logger}
+		options.PoolMetrics = workerpool.NewMetrics(registry)
 	}
 	if o.LeaderElect {
 		options.LeaseNamespace = namespace

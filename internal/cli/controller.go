@@ -65,6 +65,7 @@ with exit code 0; Jobs go on.`,
 	flags.StringVar(&o.Context, "context", "", "`NAME` of the context in it")
 	flags.StringArrayVarP(&o.Namespaces, "namespace", "n", nil, "serve this `NAMESPACE` alone; may be repeated")
 	flags.StringVar(&o.Allow, "config", "", "`FILE` with the allow-list")
+	flags.StringVar(&o.WorkerImage, "worker-image", "", "`REFERENCE` of this program's image, which is put into the pods of WorkerPools; without it none are served")
 	flags.BoolVar(&o.LeaderElect, "leader-elect", false, "one of several replicas: work only while holding the lease")
 	flags.StringVar(&o.Listen, "listen", "127.0.0.1:8080", "`HOST:PORT` of /metrics, /healthz and /readyz; port 0: any")
 	flags.StringVar(&tokenFile, "token-file", "", "with -f: `FILE` with the token that the HTTP API wants (default: the token in $QUEUEMILL_TOKEN)")

@@ -28,13 +28,13 @@ const (
 // holds, which is bounded also where the queue does not answer, and then its
 // Jobs are what its deletionPolicy says.
 func (op *Operator) finalize(ctx context.Context, t *term, qj *v1alpha1.QueueJob) (reconcile.Result, error) {
-	t.stop(client.ObjectKeyFromObject(qj))
+	t.jobs.stop(client.ObjectKeyFromObject(qj))
 	if !controllerutil.ContainsFinalizer(qj, Finalizer) {
 		return reconcile.Result{}, nil
 	}
 	if qj.Spec.DeletionPolicy == v1alpha1.DeletionDelete {
 		if err := op.deleteJobs(ctx, qj); err != nil {
-			h := happening{about: reference(qj), warning: true, reason: "JobsNotDeleted", action: "Finalize"}
+			h := happening{about: reference(v1alpha1.KindQueueJob, qj), warning: true, reason: "JobsNotDeleted", action: "Finalize"}
 			if time.Since(qj.DeletionTimestamp.Time) < deletionBound {
 				h.note = fmt.Sprintf("%v; tried again", err)
 				op.recorder.tell(h)

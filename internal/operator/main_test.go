@@ -23,6 +23,8 @@ func TestMain(m *testing.M) { cluster.Main(m, cluster.Options{}) }
 
 const crdFile = "../../deploy/kubernetes/crds/queuemill.dev_queuejobs.yaml"
 
+const poolCRDFile = "../../deploy/kubernetes/crds/queuemill.dev_workerpools.yaml"
+
 // patience bounds what a test waits for; nothing is measured by it.
 const patience = 2 * time.Minute
 
@@ -49,10 +51,21 @@ func admin(t *testing.T) (client.WithWatch, *rest.Config) {
 	}
 	installed.Lock()
 	defer installed.Unlock()
-	text, err := os.ReadFile(crdFile)
-	if err != nil {
-		t.Fatal(err)
+	for _, file := range []string{crdFile, poolCRDFile} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		install(t, c, text)
 	}
+	await(t, "the custom resources are served", func(ctx context.Context) bool {
+		return c.List(ctx, &v1alpha1.QueueJobList{}) == nil && c.List(ctx, &v1alpha1.WorkerPoolList{}) == nil
+	})
+	return c, config
+}
+
+func install(t *testing.T, c client.Client, text []byte) {
+	t.Helper()
 	var crd apiextensions.CustomResourceDefinition
 	if err := yaml.UnmarshalStrict(text, &crd); err != nil {
 		t.Fatal(err)
@@ -61,18 +74,19 @@ func admin(t *testing.T) (client.WithWatch, *rest.Config) {
 	if err := c.Create(t.Context(), &crd); err != nil && !apierrors.IsAlreadyExists(err) {
 		t.Fatal(err)
 	}
-	await(t, "the custom resource is served", func(ctx context.Context) bool {
+	await(t, name+" is established", func(ctx context.Context) bool {
 		if err := c.Get(ctx, client.ObjectKey{Name: name}, &crd); err != nil {
 			return false
 		}
+		established := false
 		for _, cond := range crd.Status.Conditions {
 			if cond.Type == apiextensions.NonStructuralSchema && cond.Status == apiextensions.ConditionTrue {
 				t.Fatal(cond.Message)
 			}
+			established = established || cond.Type == apiextensions.Established && cond.Status == apiextensions.ConditionTrue
 		}
-		return c.List(ctx, &v1alpha1.QueueJobList{}) == nil
+		return established
 	})
-	return c, config
 }
 
 // await looks until it is so.

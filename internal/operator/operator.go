@@ -26,18 +26,21 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/queuemill/queuemill/api/v1alpha1"
 	"github.com/queuemill/queuemill/internal/queue"
 	"github.com/queuemill/queuemill/internal/queuejob"
+	"github.com/queuemill/queuemill/internal/workerpool"
 )
 
 // Keys of log lines.
 const (
-	keyNamespace = "namespace"
-	keyQueueJob  = "queuejob"
-	keyError     = "error"
+	keyNamespace  = "namespace"
+	keyQueueJob   = "queuejob"
+	keyWorkerPool = "workerpool"
+	keyError      = "error"
 )
 
 // stopBound is how long a Runner that is told to stop may take: what its
@@ -67,6 +70,9 @@ type Options struct {
 	// it is called only for what the Access allows.
 	OpenQueue func(ctx context.Context, qj *v1alpha1.QueueJob) (queue.Queue, error)
 
+	// Pools runs the workers of WorkerPools; nil: none are served, nor watched.
+	Pools PoolEngine
+
 	Access *AccessFile // nil: every queue is allowed
 
 	// LeaseNamespace is where the Lease is that replicas compete for; empty:
@@ -76,6 +82,8 @@ type Options struct {
 	Logger     *slog.Logger          // nil: none
 	Registerer prometheus.Registerer // nil: none
 	Metrics    *queuejob.Metrics     // nil: none
+
+	PoolMetrics *workerpool.Metrics // nil: none
 }
 
 // Operator serves QueueJobs. Its methods may be called at any time.
@@ -87,20 +95,22 @@ type Operator struct {
 	client   client.Client // reads from the cache, writes to the API server
 	recorder *recorder
 	election *election // nil: leads always
-	again    chan event.GenericEvent
+
+	again      chan event.GenericEvent // QueueJobs to be reconciled
+	poolsAgain chan event.GenericEvent // and WorkerPools
 
 	term   atomic.Pointer[term] // nil: follows
 	synced atomic.Bool
 }
 
-// ErrNoCRD says that the API server does not know QueueJobs.
-var ErrNoCRD = errors.New("the API server does not know QueueJobs of " + v1alpha1.APIVersion)
+// ErrNoCRD says that the API server does not know a kind that is served.
+var ErrNoCRD = errors.New("the API server does not know")
 
 // New prepares an Operator. ErrNoCRD where the custom resource is not installed.
 func New(o Options) (*Operator, error) {
 	log := cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
-	op := &Operator{o: o, log: log, again: make(chan event.GenericEvent)}
-	op.metrics = newMetrics(o.Registerer, op.running)
+	op := &Operator{o: o, log: log, again: make(chan event.GenericEvent), poolsAgain: make(chan event.GenericEvent)}
+	op.metrics = newMetrics(o.Registerer, op.running, op.runningPools)
 	scheme := runtime.NewScheme()
 	if err := v1alpha1.AddToScheme(scheme); err != nil {
 		return nil, err
@@ -121,11 +131,13 @@ func New(o Options) (*Operator, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to the cluster: %w", err)
 	}
-	if _, err := mgr.GetRESTMapper().RESTMapping(v1alpha1.GroupVersion.WithKind(v1alpha1.KindQueueJob).GroupKind(), v1alpha1.GroupVersion.Version); err != nil {
-		if apimeta.IsNoMatchError(err) {
-			return nil, ErrNoCRD
+	for _, kind := range op.kinds() {
+		if _, err := mgr.GetRESTMapper().RESTMapping(v1alpha1.GroupVersion.WithKind(kind).GroupKind(), v1alpha1.GroupVersion.Version); err != nil {
+			if apimeta.IsNoMatchError(err) {
+				return nil, fmt.Errorf("%w %ss of %s", ErrNoCRD, kind, v1alpha1.APIVersion)
+			}
+			return nil, fmt.Errorf("connect to the cluster: %w", err)
 		}
-		return nil, fmt.Errorf("connect to the cluster: %w", err)
 	}
 	op.manager, op.client = mgr, mgr.GetClient()
 	if err := op.parts(mgr); err != nil {
@@ -150,17 +162,35 @@ func (op *Operator) parts(mgr manager.Manager) error {
 			return err
 		}
 	}
-	anyName := true // several Operators in one process are several controllers
-	err = ctrl.NewControllerManagedBy(mgr).
-		Named("queuejob").
-		For(&v1alpha1.QueueJob{}).
-		WatchesRawSource(source.Channel(op.again, &handler.EnqueueRequestForObject{})).
-		WithOptions(controller.Options{MaxConcurrentReconciles: workers, SkipNameValidation: &anyName}).
-		Complete(op)
-	if err != nil {
+	if err := reconciles(mgr, &v1alpha1.QueueJob{}, op.again, op); err != nil {
 		return fmt.Errorf("watch QueueJobs: %w", err)
 	}
+	if op.o.Pools == nil {
+		return nil
+	}
+	if err := reconciles(mgr, &v1alpha1.WorkerPool{}, op.poolsAgain, pools{op}); err != nil {
+		return fmt.Errorf("watch WorkerPools: %w", err)
+	}
 	return nil
+}
+
+// reconciles has r called for the objects of a kind that change, and for those
+// that are sent to again.
+func reconciles(mgr manager.Manager, kind client.Object, again chan event.GenericEvent, r reconcile.Reconciler) error {
+	anyName := true // several Operators in one process are several controllers
+	return ctrl.NewControllerManagedBy(mgr).
+		For(kind).
+		WatchesRawSource(source.Channel(again, &handler.EnqueueRequestForObject{})).
+		WithOptions(controller.Options{MaxConcurrentReconciles: workers, SkipNameValidation: &anyName}).
+		Complete(r)
+}
+
+// kinds are those that are served.
+func (op *Operator) kinds() []string {
+	if op.o.Pools == nil {
+		return []string{v1alpha1.KindQueueJob}
+	}
+	return []string{v1alpha1.KindQueueJob, v1alpha1.KindWorkerPool}
 }
 
 // Run serves until ctx ends, and then stops in order: first what leads, then
@@ -237,7 +267,7 @@ func (op *Operator) lead(ctx context.Context) error {
 	return g.Wait()
 }
 
-// everythingAgain has every QueueJob reconciled.
+// everythingAgain has every QueueJob and WorkerPool reconciled.
 func (op *Operator) everythingAgain() {
 	t := op.term.Load()
 	if t == nil {
@@ -249,18 +279,40 @@ func (op *Operator) everythingAgain() {
 		return
 	}
 	for i := range all.Items {
-		select {
-		case op.again <- event.GenericEvent{Object: &all.Items[i]}:
-		case <-t.ctx.Done():
+		if !op.send(t, op.again, &all.Items[i]) {
 			return
 		}
+	}
+	if op.o.Pools == nil {
+		return
+	}
+	if err := (pools{op}).everythingAgain(t); err != nil {
+		op.log.Error("list WorkerPools", keyError, err)
+	}
+}
+
+// send has an object reconciled, and says whether the term goes on.
+func (op *Operator) send(t *term, again chan<- event.GenericEvent, object client.Object) bool {
+	select {
+	case again <- event.GenericEvent{Object: object}:
+		return true
+	case <-t.ctx.Done():
+		return false
 	}
 }
 
 // running is how many QueueJobs this process runs.
 func (op *Operator) running() float64 {
 	if t := op.term.Load(); t != nil {
-		return float64(t.count())
+		return float64(t.jobs.count())
+	}
+	return 0
+}
+
+// runningPools is how many WorkerPools this process runs.
+func (op *Operator) runningPools() float64 {
+	if t := op.term.Load(); t != nil {
+		return float64(t.pools.count())
 	}
 	return 0
 }
@@ -291,6 +343,6 @@ func (op *Operator) Healthy(ctx context.Context) error {
 	case <-looked:
 		return nil
 	case <-ctx.Done():
-		return errors.New("a QueueJob is stuck: its state can't be looked at")
+		return errors.New("a QueueJob or WorkerPool is stuck: its state can't be looked at")
 	}
 }

@@ -42,7 +42,7 @@ func (op *Operator) Reconcile(ctx context.Context, req reconcile.Request) (recon
 	var qj v1alpha1.QueueJob
 	if err := op.client.Get(ctx, req.NamespacedName, &qj); err != nil {
 		if apierrors.IsNotFound(err) {
-			t.stop(req.NamespacedName)
+			t.jobs.stop(req.NamespacedName)
 			return reconcile.Result{}, nil
 		}
 		return reconcile.Result{}, err
@@ -59,9 +59,9 @@ func (op *Operator) follow(ctx context.Context, t *term, qj *v1alpha1.QueueJob) 
 	if !qj.DeletionTimestamp.IsZero() {
 		return op.finalize(ctx, t, qj)
 	}
-	now := t.get(key)
+	now := t.jobs.get(key)
 	if now != nil && now.uid != qj.UID { // removed and made anew behind the finalizer's back
-		t.stop(key)
+		t.jobs.stop(key)
 		now = nil
 	}
 	spec := qj.DeepCopy()
@@ -69,7 +69,7 @@ func (op *Operator) follow(ctx context.Context, t *term, qj *v1alpha1.QueueJob) 
 	refused := check(spec)
 	if refused == nil {
 		if err := op.o.Access.Access().Check(spec.Namespace, spec.Spec.Queue.SQS); err != nil {
-			t.stop(key)
+			t.jobs.stop(key)
 			return reconcile.Result{}, op.refuse(ctx, qj, refusal{reason: reasonNotAllowed, message: err.Error()})
 		}
 	}
@@ -86,7 +86,7 @@ func (op *Operator) follow(ctx context.Context, t *term, qj *v1alpha1.QueueJob) 
 			return reconcile.Result{}, err
 		}
 	}
-	t.start(newRunning(op, spec))
+	t.jobs.start(t.ctx, key, newRunning(op, spec))
 	return reconcile.Result{}, nil
 }
 
@@ -115,10 +115,10 @@ func check(qj *v1alpha1.QueueJob) *refusal {
 	return nil
 }
 
-// setFinalizers writes the finalizers of edited, unless qj has changed.
-func (op *Operator) setFinalizers(ctx context.Context, qj, edited *v1alpha1.QueueJob) error {
-	if err := op.client.Patch(ctx, edited, client.MergeFromWithOptions(qj, client.MergeFromWithOptimisticLock{})); err != nil {
-		return fmt.Errorf("set the finalizers of QueueJob %s: %w", client.ObjectKeyFromObject(qj), err)
+// setFinalizers writes the finalizers of edited, unless object has changed.
+func (op *Operator) setFinalizers(ctx context.Context, object, edited client.Object) error {
+	if err := op.client.Patch(ctx, edited, client.MergeFromWithOptions(object, client.MergeFromWithOptimisticLock{})); err != nil {
+		return fmt.Errorf("set the finalizers of %s: %w", client.ObjectKeyFromObject(object), err)
 	}
 	return nil
 }

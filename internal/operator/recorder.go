@@ -70,11 +70,11 @@ func newRecorder(client eventsclient.EventsV1Interface, instance string, log *sl
 	}
 }
 
-// reference is how an event names qj.
-func reference(qj *v1alpha1.QueueJob) corev1.ObjectReference {
+// reference is how an event names an object of ours.
+func reference(kind string, object metav1.Object) corev1.ObjectReference {
 	return corev1.ObjectReference{
-		APIVersion: v1alpha1.APIVersion, Kind: v1alpha1.KindQueueJob,
-		Namespace: qj.Namespace, Name: qj.Name, UID: qj.UID, ResourceVersion: qj.ResourceVersion,
+		APIVersion: v1alpha1.APIVersion, Kind: kind, Namespace: object.GetNamespace(), Name: object.GetName(),
+		UID: object.GetUID(), ResourceVersion: object.GetResourceVersion(),
 	}
 }
 

@@ -62,7 +62,7 @@ func newRunning(op *Operator, qj *v1alpha1.QueueJob) *running {
 		done: make(chan struct{}), edited: make(chan struct{}, 1), checked: make(chan struct{}),
 	}
 	r.confidential.Store(qj.Spec.Message.Confidential)
-	about := reference(qj)
+	about := reference(v1alpha1.KindQueueJob, qj)
 	r.fold = newFold(func(warning bool, reason queuejob.EventReason, job, note string) {
 		op.recorder.tell(happening{about: about, job: job, warning: warning, reason: string(reason), action: "Run", note: note})
 	})
@@ -257,6 +257,8 @@ func describe(s queue.Settings) string {
 	}
 	return fmt.Sprintf("%s, after %d receives to %s", text, s.MaxReceiveCount, s.DeadLetterQueue)
 }
+
+func (r *running) ended() <-chan struct{} { return r.done }
 
 // look returns when r's state, and its Runner's, could be looked at.
 func (r *running) look() {

@@ -89,7 +89,7 @@ func (r *running) status(old *v1alpha1.QueueJobStatus) v1alpha1.QueueJobStatus {
 		case c.Type == queuejob.ConditionSourceHealthy && c.Status == metav1.ConditionTrue && c.Message == "":
 			c.Message = settings
 		}
-		setCondition(&s, c)
+		setCondition(&s.Conditions, s.ObservedGeneration, c)
 	}
 	return s
 }
@@ -127,9 +127,9 @@ func (op *Operator) refuse(ctx context.Context, qj *v1alpha1.QueueJob, why refus
 	s.Queue = nil
 	was := meta.FindStatusCondition(s.Conditions, queuejob.ConditionReady)
 	news := was == nil || was.Reason != why.reason || was.Message != why.message
-	setCondition(&s, metav1.Condition{Type: queuejob.ConditionReady, Status: metav1.ConditionFalse, Reason: why.reason, Message: why.message})
+	setCondition(&s.Conditions, s.ObservedGeneration, metav1.Condition{Type: queuejob.ConditionReady, Status: metav1.ConditionFalse, Reason: why.reason, Message: why.message})
 	if why.template {
-		setCondition(&s, metav1.Condition{Type: ConditionTemplateValid, Status: metav1.ConditionFalse, Reason: why.reason, Message: why.message})
+		setCondition(&s.Conditions, s.ObservedGeneration, metav1.Condition{Type: ConditionTemplateValid, Status: metav1.ConditionFalse, Reason: why.reason, Message: why.message})
 	} else {
 		meta.RemoveStatusCondition(&s.Conditions, ConditionTemplateValid) // nobody looked
 	}
@@ -139,16 +139,16 @@ func (op *Operator) refuse(ctx context.Context, qj *v1alpha1.QueueJob, why refus
 		return err
 	}
 	if news {
-		op.recorder.tell(happening{about: reference(qj), warning: true, reason: why.reason, action: "Reconcile", note: why.message})
+		op.recorder.tell(happening{about: reference(v1alpha1.KindQueueJob, qj), warning: true, reason: why.reason, action: "Reconcile", note: why.message})
 	}
 	return nil
 }
 
-func setCondition(s *v1alpha1.QueueJobStatus, c metav1.Condition) {
-	c.ObservedGeneration = s.ObservedGeneration
+func setCondition(all *[]metav1.Condition, generation int64, c metav1.Condition) {
+	c.ObservedGeneration = generation
 	c.Message = cut(c.Message, maxMessage)
 	c.LastTransitionTime = metav1.Time{} // kept while the status is the same, else now
-	meta.SetStatusCondition(&s.Conditions, c)
+	meta.SetStatusCondition(all, c)
 }
 
 // maxMessage keeps a status readable, and far from the API's limit of 32 KiB.
@@ -162,7 +162,12 @@ func (op *Operator) writeStatus(ctx context.Context, qj *v1alpha1.QueueJob, s v1
 	edited := qj.DeepCopy()
 	edited.Status = s
 	edited.Status.Conditions = slices.Clone(s.Conditions)
-	err := op.client.Status().Patch(ctx, edited, client.MergeFrom(qj))
+	return op.patchStatus(ctx, edited, qj)
+}
+
+// patchStatus writes what differs between the statuses of edited and object.
+func (op *Operator) patchStatus(ctx context.Context, edited, object client.Object) error {
+	err := op.client.Status().Patch(ctx, edited, client.MergeFrom(object))
 	result := resultOK
 	switch {
 	case apierrors.IsNotFound(err):

@@ -7,6 +7,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/queuemill/queuemill/api/v1alpha1"
 	"github.com/queuemill/queuemill/internal/executor/kubernetes"
 )
 
@@ -75,13 +76,11 @@ func (r *running) judged(v verdict) {
 	was := r.verdict.status
 	r.verdict = v
 	r.hold()
-	r.op.metrics.templates.WithLabelValues(map[metav1.ConditionStatus]string{
-		metav1.ConditionTrue: resultValid, metav1.ConditionFalse: resultInvalid, metav1.ConditionUnknown: resultUnknown,
-	}[v.status]).Inc()
+	r.op.metrics.checked(v)
 	if was == v.status {
 		return
 	}
-	h := happening{about: reference(r.qj), reason: reasonTemplateInvalid, action: "DryRun", note: v.message}
+	h := happening{about: reference(v1alpha1.KindQueueJob, r.qj), reason: reasonTemplateInvalid, action: "DryRun", note: v.message}
 	switch {
 	case v.status == metav1.ConditionFalse:
 		h.warning = true

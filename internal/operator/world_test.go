@@ -111,7 +111,10 @@ func (w *world) queue(name string) *queuetest.Fake {
 }
 
 func (w *world) open(_ context.Context, qj *v1alpha1.QueueJob) (queue.Queue, error) {
-	name := qj.Spec.Queue.SQS.Name
+	return w.openByName(qj.Spec.Queue.SQS.Name)
+}
+
+func (w *world) openByName(name string) (queue.Queue, error) {
 	w.mu.Lock()
 	w.opened[name]++
 	err := w.away[name]
@@ -120,6 +123,13 @@ func (w *world) open(_ context.Context, qj *v1alpha1.QueueJob) (queue.Queue, err
 		return nil, err
 	}
 	return w.queue(name), nil
+}
+
+// breakQueue has a queue not be opened, nil: it can be.
+func (w *world) breakQueue(name string, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.away[name] = err
 }
 
 func (w *world) openings(name string) int {
@@ -272,9 +282,20 @@ func (w *world) awaitJobs(n int) {
 // awaitEvent waits for an event about a QueueJob.
 func (w *world) awaitEvent(name, reason string) eventsv1.Event {
 	w.t.Helper()
+	return w.awaitEventOf(v1alpha1.KindQueueJob, name, reason)
+}
+
+// awaitPoolEvent waits for one about a WorkerPool.
+func (w *world) awaitPoolEvent(name, reason string) eventsv1.Event {
+	w.t.Helper()
+	return w.awaitEventOf(v1alpha1.KindWorkerPool, name, reason)
+}
+
+func (w *world) awaitEventOf(kind, name, reason string) eventsv1.Event {
+	w.t.Helper()
 	var found eventsv1.Event
 	await(w.t, "an event "+reason, func(ctx context.Context) bool {
-		for _, e := range w.events(ctx, name) {
+		for _, e := range w.eventsOf(ctx, kind, name) {
 			if e.Reason == reason {
 				found = e
 				return true
@@ -285,13 +306,18 @@ func (w *world) awaitEvent(name, reason string) eventsv1.Event {
 	return found
 }
 
-func (w *world) events(ctx context.Context, name string) (about []eventsv1.Event) {
+func (w *world) events(ctx context.Context, name string) []eventsv1.Event {
+	w.t.Helper()
+	return w.eventsOf(ctx, v1alpha1.KindQueueJob, name)
+}
+
+func (w *world) eventsOf(ctx context.Context, kind, name string) (about []eventsv1.Event) {
 	var all eventsv1.EventList
 	if err := w.client.List(ctx, &all, client.InNamespace(w.ns)); err != nil {
 		w.t.Fatal(err)
 	}
 	for _, e := range all.Items {
-		if e.Regarding.Name == name && e.Regarding.Kind == v1alpha1.KindQueueJob {
+		if e.Regarding.Name == name && e.Regarding.Kind == kind {
 			about = append(about, e)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
 
 	"github.com/queuemill/queuemill/api/v1alpha1"
 	"github.com/queuemill/queuemill/internal/install"
@@ -80,6 +81,7 @@ func (w *world) everything(account string, args ...string) {
 	first.WaitReady(w.t)
 	w.features()
 	w.sameKey("system:serviceaccount:" + account + ":" + install.Name)
+	w.pool("pooled", w.queue("pooled"))
 	if code := first.Stop(w.t); code != 0 {
 		w.t.Errorf("the controller's exit code is %d", code)
 	}
@@ -151,8 +153,41 @@ func (w *world) sameKey(user string) {
 	}
 }
 
-// ends deletes QueueJobs, one with its Jobs, one of them running.
+// pool makes a WorkerPool and waits for its worker, which never starts.
+func (w *world) pool(name, url string) {
+	w.t.Helper()
+	w.send(url, `{"n":1}`)
+	wp := &v1alpha1.WorkerPool{}
+	text := fmt.Sprintf(`
+metadata: {name: %s, namespace: %s}
+spec:
+  queue: {sqs: {url: %q, region: us-east-1}}
+  scaling: {backlogPerWorker: 1, interval: 100ms}
+  kubernetes: {template: {spec: {containers: [{name: main, image: works, command: [work]}]}}}
+`, name, w.namespace, url)
+	if err := yaml.UnmarshalStrict([]byte(text), wp); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := w.api.Create(w.t.Context(), wp); err != nil {
+		w.t.Fatal(err)
+	}
+	w.until("the pool has its worker", func() bool {
+		err := w.api.Get(w.t.Context(), client.ObjectKeyFromObject(wp), wp)
+		return err == nil && wp.Status.Desired == 1 && wp.Status.Workers.Starting == 1
+	})
+}
+
+// ends deletes QueueJobs, one with its Jobs, one of them running, and the
+// WorkerPool.
 func (w *world) ends() {
+	wp := &v1alpha1.WorkerPool{}
+	wp.Namespace, wp.Name = w.namespace, "pooled"
+	if err := w.api.Delete(w.t.Context(), wp); err != nil {
+		w.t.Fatal(err)
+	}
+	w.until("the WorkerPool is gone", func() bool {
+		return apierrors.IsNotFound(w.api.Get(w.t.Context(), client.ObjectKeyFromObject(wp), wp))
+	})
 	w.queueJob("gone", w.queue("gone"), "stays", "deletionPolicy: Delete\n")
 	w.send(w.queues.SQSURL+"/000000000000/gone", `{"n":1}`)
 	w.job("gone", "runs", func(j *batchv1.Job) bool { return j.Status.Active == 1 })

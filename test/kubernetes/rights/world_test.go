@@ -134,7 +134,7 @@ func (w *world) runPods() {
 	var done sync.WaitGroup
 	w.t.Cleanup(func() {
 		if w.t.Failed() {
-			w.t.Logf("what there is:\n%s", kubectl(w.t, "", "get", "queuejobs,jobs,pods,secrets", "-n", w.namespace, "-o", "wide", "--show-labels"))
+			w.t.Logf("what there is:\n%s", kubectl(w.t, "", "get", "queuejobs,workerpools,jobs,pods,secrets", "-n", w.namespace, "-o", "wide", "--show-labels"))
 		}
 	})
 	done.Go(func() {
@@ -286,7 +286,7 @@ func (w *world) controller(namespace string, env []string, args ...string) *mill
 	}
 	c := mill.StartController(w.t, binary, append(env,
 		"POD_NAMESPACE="+namespace, "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "AWS_EC2_METADATA_DISABLED=true",
-	), append([]string{"--kubeconfig", kubeconfig, "--leader-elect"}, args...)...)
+	), append([]string{"--kubeconfig", kubeconfig, "--leader-elect", "--worker-image", install.DefaultImage}, args...)...)
 	w.t.Cleanup(func() {
 		if w.t.Failed() {
 			log := c.Log()
