@@ -48,7 +48,7 @@ type Report struct {
 	ID string `json:"id,omitempty"`
 
 	Draining bool `json:"draining"` // receives no more
-	InHand   int  `json:"inHand"`   // messages in hand, receives under way counted as one each
+	InHand   int  `json:"inHand"`   // messages in hand; of one that is draining also receives under way, as one each
 
 	// Since the worker started.
 	Done     int64 `json:"done"` // settled, whatever way

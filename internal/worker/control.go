@@ -29,10 +29,14 @@ func (w *Worker) Report() fleet.Report {
 
 // report is Report; w.mu is held.
 func (w *Worker) report() fleet.Report {
+	draining, inHand := w.draining || w.stopping, len(w.hands)
+	if draining { // a receive under way may bring something yet; otherwise it is how an idle worker waits
+		inHand += len(w.polls.open)
+	}
 	return fleet.Report{
 		ID:       w.o.ID,
-		Draining: w.draining || w.stopping,
-		InHand:   len(w.hands) + len(w.polls.open),
+		Draining: draining,
+		InHand:   inHand,
 		Done:     w.counts.done, Failed: w.counts.failed, Rejected: w.counts.rejected, NotNow: w.counts.notNow,
 		ServiceSeconds: w.counts.service.Seconds(),
 		Trouble:        w.trouble(time.Now()),

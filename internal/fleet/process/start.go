@@ -154,7 +154,10 @@ func (f *Fleet) forget(w *worker, why string) bool {
 	known := f.workers[w.name] == w
 	if known {
 		delete(f.workers, w.name)
-		r := w.record()
+		w.mu.Lock()
+		w.gone = true
+		r := w.rec
+		w.mu.Unlock()
 		f.sweep(&r)
 		f.pruneLogs()
 		if why != "" {

@@ -33,6 +33,7 @@ type worker struct {
 	rec      record
 	ready    bool // it was, once
 	draining bool // as it last said
+	gone     bool // and so is its record
 }
 
 func newWorker(r record, child *os.Process) *worker {
@@ -96,7 +97,7 @@ func (w *worker) end(dir string) error {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.rec.EndingAt.IsZero() {
+	if w.gone || !w.rec.EndingAt.IsZero() {
 		return nil
 	}
 	w.rec.EndingAt = time.Now()
