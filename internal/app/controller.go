@@ -21,7 +21,7 @@ var _ httpapi.Controller = (*mill)(nil)
 func (m *mill) Status(ctx context.Context) (httpapi.Status, error) {
 	// Before the queues: a status that says idle shows them as they were left, and
 	// not one before and one after a message's way from the one to the other.
-	idle := m.runners.idle(ctx)
+	idle := m.idle(ctx)
 	queues, err := m.queues.ListQueues(ctx)
 	if err != nil {
 		return httpapi.Status{}, err

@@ -40,7 +40,7 @@ func (m *mill) untilTheEnd(ctx, serving context.Context, stopRunners context.Can
 	}
 	m.drain()
 	drained := make(chan struct{})
-	go func() { m.runners.wait(); close(drained) }()
+	go func() { m.wait(); close(drained) }()
 	select {
 	case <-drained:
 		stopRunners()
@@ -62,12 +62,18 @@ func (m *mill) untilTheEnd(ctx, serving context.Context, stopRunners context.Can
 func (m *mill) drain() {
 	m.draining.Store(true)
 	m.runners.drain()
+	if m.pools != nil {
+		m.pools.drain()
+	}
 }
 
 func (m *mill) drainAloud() {
 	unfinished := 0
 	for _, qj := range m.runners.views() {
 		unfinished += qj.Jobs.Queued + qj.Jobs.Running
+	}
+	if m.pools != nil {
+		unfinished += m.pools.busy()
 	}
 	switch unfinished {
 	case 0:
@@ -86,11 +92,21 @@ func (m *mill) stopJobs(stopRunners context.CancelFunc) (interrupted bool) {
 	for _, qj := range m.runners.views() {
 		interrupted = interrupted || qj.Jobs.Queued+qj.Jobs.Running > 0
 	}
+	interrupted = interrupted || m.pools != nil && m.pools.busy() > 0
 	graceful, cutShort := context.WithCancel(context.Background())
 	defer cutShort()
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
+		var ending sync.WaitGroup
+		defer ending.Wait()
+		if m.pools != nil {
+			ending.Go(func() {
+				if err := m.pools.end(graceful); err != nil {
+					m.log.Error("stop workers", "error", err)
+				}
+			})
+		}
 		if err := m.endJobs(graceful); err != nil && graceful.Err() == nil {
 			m.log.Error("stop jobs", "error", err)
 		}
@@ -103,7 +119,7 @@ func (m *mill) stopJobs(stopRunners context.CancelFunc) (interrupted bool) {
 		<-stopped
 	}
 	stopRunners()
-	m.runners.wait()
+	m.wait()
 	return interrupted
 }
 
@@ -116,6 +132,11 @@ const (
 	progressEvery    = 250 * time.Millisecond
 )
 
+// idle tells whether there is nothing to do.
+func (m *mill) idle(ctx context.Context) bool {
+	return m.runners.idle(ctx) && (m.pools == nil || m.pools.idle(ctx))
+}
+
 // WaitIdle is httpapi.Controller's.
 func (m *mill) WaitIdle(ctx context.Context) error { return m.waitIdle(ctx, nil) }
 
@@ -125,7 +146,7 @@ func (m *mill) waitIdle(ctx context.Context, progress func(httpapi.Status)) erro
 	var told time.Time
 	for looks := 0; ; {
 		foreign := m.runners.foreign()
-		if !m.runners.idle(ctx) {
+		if !m.idle(ctx) {
 			looks = 0
 		} else if looks++; !foreign || looks == 2 {
 			return nil

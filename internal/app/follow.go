@@ -35,34 +35,27 @@ func loadManifests(paths []string) ([]manifest.Object, []manifest.Warning, error
 // Kubernetes, and no namespaces to tell two of a name apart.
 func forThisMachine(objects []manifest.Object) error {
 	var errs []error
-	names := map[string]manifest.Object{}
-	for _, o := range objects {
-		if o.WorkerPool != nil {
-			errs = append(errs, poolsLater(o))
-			continue
+	names := map[[2]string]manifest.Object{}
+	wrong := func(o *manifest.Object, field, msg, hint string) {
+		errs = append(errs, &manifest.Error{File: o.File, Line: o.Line, Field: field, Msg: msg, Hint: hint})
+	}
+	for i := range objects {
+		o := &objects[i]
+		switch {
+		case o.WorkerPool != nil && o.WorkerPool.Spec.ScaleTargetRef != nil:
+			wrong(o, "spec.scaleTargetRef", "needs a cluster; workers on this machine are processes", "say what runs here in spec.process, in a manifest of its own")
+		case o.WorkerPool != nil && o.WorkerPool.Spec.Process == nil:
+			wrong(o, "spec.kubernetes", "needs a cluster; workers on this machine are processes", "say what runs here in spec.process, in a manifest of its own")
+		case o.QueueJob != nil && o.QueueJob.Spec.Process == nil:
+			wrong(o, "spec.kubernetes", "needs a cluster; jobs on this machine are processes", "say what runs here in spec.process, in a manifest of its own")
 		}
-		name := o.QueueJob.Name
-		if o.QueueJob.Spec.Process == nil {
-			errs = append(errs, &manifest.Error{
-				File: o.File, Line: o.Line, Field: "spec.kubernetes",
-				Msg:  "needs a cluster; jobs on this machine are processes",
-				Hint: "say what runs here in spec.process, in a manifest of its own",
-			})
-		}
+		name := [2]string{o.Kind(), o.Name()}
 		if first, there := names[name]; there {
-			errs = append(errs, &manifest.Error{
-				File: o.File, Line: o.Line, Field: "metadata.name",
-				Msg: fmt.Sprintf("there is a QueueJob %s already, at %s:%d, and on one machine namespaces don't tell them apart", name, first.File, first.Line),
-			})
+			wrong(o, "metadata.name", fmt.Sprintf("there is a %s %s already, at %s:%d, and on one machine namespaces don't tell them apart", name[0], name[1], first.File, first.Line), "")
 		}
-		names[name] = o
+		names[name] = *o
 	}
 	return errors.Join(errs...)
-}
-
-// poolsLater refuses a WorkerPool.
-func poolsLater(o manifest.Object) error {
-	return &manifest.Error{File: o.File, Line: o.Line, Field: "kind", Msg: "WorkerPool is not run by this version; it can be validated", Hint: "start workers by hand: queuemill worker --help"}
 }
 
 // settle is how long files must be quiet before they are read again: editors
@@ -121,11 +114,11 @@ func (m *mill) reload() {
 	for _, w := range warnings {
 		m.log.Warn("manifest: " + w.String())
 	}
-	if err := m.runners.apply(objects); err != nil {
+	if err := m.apply(objects); err != nil {
 		m.log.Error("a manifest can't be followed; what was before holds", "error", err)
 		return
 	}
-	m.log.Info("manifests read", "files", strings.Join(m.o.Files, " "), "queuejobs", fmt.Sprint(len(objects)))
+	m.log.Info("manifests read", "files", strings.Join(m.o.Files, " "), "objects", fmt.Sprint(len(objects)))
 }
 
 // watchedPaths are folders and, in each, the names that matter; none: all

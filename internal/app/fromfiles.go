@@ -96,7 +96,7 @@ func forTheCluster(objects []manifest.Object, byDefault string) error {
 	namespace = cmp.Or(namespace, byDefault)
 	for _, o := range objects {
 		if o.WorkerPool != nil {
-			errs = append(errs, poolsLater(o))
+			wrong(o, "kind", "kubectl apply it where the controller runs in the cluster", "controller -f makes Jobs; a WorkerPool is run by the cluster's own controller, or with spec.process by queuemill up")
 			continue
 		}
 		qj := o.QueueJob

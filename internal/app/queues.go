@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/queuemill/queuemill/api/v1alpha1"
 	"github.com/queuemill/queuemill/internal/httpapi"
 	"github.com/queuemill/queuemill/internal/queue"
@@ -28,6 +30,7 @@ type queues struct {
 	mu      sync.Mutex
 	foreign map[string]*foreignQueue // by name
 	readers map[string][]string      // QueueJobs by queue name
+	pools   map[string][]string      // WorkerPools by queue name
 }
 
 type foreignQueue struct {
@@ -41,25 +44,29 @@ func newQueues(b *embedded.Broker, base string) *queues {
 	return &queues{broker: b, base: base, foreign: map[string]*foreignQueue{}, readers: map[string][]string{}}
 }
 
-// open returns the queue a QueueJob reads and the name it has here. An embedded
-// one is made when it is missing.
-func (q *queues) open(ctx context.Context, qj *v1alpha1.QueueJob) (queue.Queue, string, error) {
-	source := qj.Spec.Queue.SQS
+// open returns the queue that a QueueJob or WorkerPool reads, the name it has
+// here, and for an embedded one its URL. An embedded one is made when it is
+// missing.
+func (q *queues) open(ctx context.Context, reader *metav1.ObjectMeta, source *v1alpha1.SQSSource) (opened queue.Queue, name, url string, err error) {
 	if source == nil {
-		return nil, "", fmt.Errorf("queuejob %s: spec.queue names no queue", qj.Name)
+		return nil, "", "", fmt.Errorf("%s: spec.queue names no queue", reader.Name)
 	}
 	if source.Name != "" && q.broker != nil {
 		e, err := q.embedded(source.Region, source.Name)
 		if err != nil {
-			return nil, "", err
+			return nil, "", "", err
 		}
-		return e.AsQueue(), q.nameOf(e), nil
+		return e.AsQueue(), q.nameOf(e), q.urlOf(e), nil
 	}
-	foreign, err := sqs.Open(ctx, *source, sqs.Options{Namespace: qj.Namespace, Name: qj.Name})
+	foreign, err := sqs.Open(ctx, *source, sqs.Options{Namespace: reader.Namespace, Name: reader.Name})
 	if err != nil {
-		return nil, "", fmt.Errorf("queuejob %s: %w", qj.Name, err)
+		return nil, "", "", fmt.Errorf("%s: %w", reader.Name, err)
 	}
-	return foreign, q.addForeign(foreign.URL(), foreign), nil
+	return foreign, q.addForeign(foreign.URL(), foreign), "", nil
+}
+
+func (q *queues) urlOf(e *embedded.Queue) string {
+	return q.base + "/" + q.broker.Account() + "/" + e.Name()
 }
 
 func (q *queues) embedded(region, name string) (*embedded.Queue, error) {
@@ -118,8 +125,21 @@ func (q *queues) setReaders(readers map[string][]string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.readers = readers
+	q.forget()
+}
+
+// setPools is setReaders for WorkerPools.
+func (q *queues) setPools(pools map[string][]string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.pools = pools
+	q.forget()
+}
+
+// forget is called with q.mu held.
+func (q *queues) forget() {
 	for name := range q.foreign {
-		if len(readers[name]) == 0 {
+		if len(q.readers[name])+len(q.pools[name]) == 0 {
 			delete(q.foreign, name)
 		}
 	}
@@ -171,7 +191,7 @@ func (q *queues) ListQueues(ctx context.Context) ([]httpapi.Queue, error) {
 	}
 	for _, e := range own {
 		view := httpapi.Queue{
-			Name: q.nameOf(e), URL: q.base + "/" + q.broker.Account() + "/" + e.Name(), Embedded: true, FIFO: e.FIFO(),
+			Name: q.nameOf(e), URL: q.urlOf(e), Embedded: true, FIFO: e.FIFO(),
 		}
 		fill(ctx, &view, e.AsQueue())
 		all = append(all, view)

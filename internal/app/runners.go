@@ -113,7 +113,7 @@ func (r *runners) apply(objects []manifest.Object) error {
 // start runs a QueueJob; r.mu is held.
 func (r *runners) start(o manifest.Object) error {
 	qj := o.QueueJob
-	q, name, err := r.queues.open(r.ctx, qj)
+	q, name, _, err := r.queues.open(r.ctx, &qj.ObjectMeta, qj.Spec.Queue.SQS)
 	if err != nil {
 		return err
 	}

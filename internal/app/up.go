@@ -22,6 +22,7 @@ import (
 	"github.com/queuemill/queuemill/internal/queuejob"
 	"github.com/queuemill/queuemill/internal/sqsserver"
 	"github.com/queuemill/queuemill/internal/store"
+	"github.com/queuemill/queuemill/internal/workerpool"
 )
 
 // UpOptions say what Up starts and where.
@@ -88,6 +89,7 @@ type mill struct {
 	load     func() ([]manifest.Object, []manifest.Warning, error)
 	queues   *queues
 	runners  *runners
+	pools    *pools // nil: there are none here
 	outcomes *outcomes
 }
 
@@ -160,6 +162,7 @@ func (m *mill) run(ctx context.Context, sqs, api net.Listener, objects []manifes
 	hard, stopRunners := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopRunners()
 	m.runners = newRunners(hard, m, queuejob.NewMetrics(registry))
+	m.pools = newPools(hard, m, workerpool.NewMetrics(registry))
 
 	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopServing()
@@ -174,16 +177,16 @@ func (m *mill) run(ctx context.Context, sqs, api net.Listener, objects []manifes
 		return outcome, errors.Join(err, g.Wait())
 	}
 
-	if err := m.runners.apply(objects); err != nil {
+	if err := m.apply(objects); err != nil {
 		stopRunners()
-		m.runners.wait()
+		m.wait()
 		stopServing()
 		return outcome, errors.Join(err, g.Wait())
 	}
 	// Who asks earlier waits, and is not told that there is no such queue.
 	g.Go(func() error {
 		return httpapi.New(
-			httpapi.Backend{Jobs: m.executor, Controller: m, Queues: m.queues, Ready: m.ready},
+			httpapi.Backend{Jobs: m.executor, Controller: m, Queues: m.queues, Pools: m.pools, Ready: m.ready},
 			httpapi.Options{Token: m.o.Token, AllowedHosts: m.o.AllowedHosts, Logger: m.log, Metrics: registry},
 		).Serve(serving, api)
 	})
@@ -194,6 +197,31 @@ func (m *mill) run(ctx context.Context, sqs, api net.Listener, objects []manifes
 	outcome = m.untilTheEnd(ctx, serving, stopRunners)
 	stopServing()
 	return outcome, g.Wait()
+}
+
+// apply makes all manifests so.
+func (m *mill) apply(objects []manifest.Object) error {
+	var jobs, pools []manifest.Object
+	for _, o := range objects {
+		if o.WorkerPool != nil {
+			pools = append(pools, o)
+		} else {
+			jobs = append(jobs, o)
+		}
+	}
+	err := m.runners.apply(jobs)
+	if m.pools != nil {
+		err = errors.Join(err, m.pools.apply(pools))
+	}
+	return err
+}
+
+// wait returns when all Runners and Pools have ended.
+func (m *mill) wait() {
+	m.runners.wait()
+	if m.pools != nil {
+		m.pools.wait()
+	}
 }
 
 func (m *mill) tellReady(sqs, api net.Listener) {
