@@ -33,6 +33,14 @@ func (p *process) kill() {
 	_ = p.cmd.Wait()         // by a signal
 }
 
+// stop is Ctrl-C, so that a pool's workers end too.
+func (p *process) stop() {
+	_ = p.cmd.Process.Signal(os.Interrupt) // it may be gone
+	ended := time.AfterFunc(time.Minute, func() { _ = p.cmd.Process.Kill() })
+	defer ended.Stop()
+	_ = p.cmd.Wait() // with whatever exit code
+}
+
 func (p *process) queueURL(name string) string { return "http://" + p.sqs + "/000000000000/" + name }
 
 var (
