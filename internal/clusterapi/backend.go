@@ -31,6 +31,7 @@ var (
 	_ httpapi.Jobs       = (*Backend)(nil)
 	_ httpapi.Controller = (*Backend)(nil)
 	_ httpapi.Queues     = (*Backend)(nil)
+	_ httpapi.Pools      = (*Backend)(nil)
 )
 
 // Open makes a Backend; version is the command line's own. Nothing is asked of
@@ -62,5 +63,5 @@ func (b *Backend) Access() *Access { return b.access }
 
 // API is all that the HTTP API asks.
 func (b *Backend) API() httpapi.Backend {
-	return httpapi.Backend{Jobs: b, Controller: b, Queues: b}
+	return httpapi.Backend{Jobs: b, Controller: b, Queues: b, Pools: b}
 }

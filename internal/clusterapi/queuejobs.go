@@ -44,25 +44,38 @@ func newQueueJobs(config *rest.Config) (queueJobs, error) {
 
 // list is those of a namespace (empty: of all), by namespace and name.
 func (q queueJobs) list(ctx context.Context, namespace string) ([]v1alpha1.QueueJob, error) {
-	var all []v1alpha1.QueueJob
-	for token := ""; ; {
-		var page v1alpha1.QueueJobList
-		request := q.client.Get().NamespaceIfScoped(namespace, namespace != "").Resource(resourceQueueJobs).Param("limit", "500")
-		if token != "" {
-			request = request.Param("continue", token)
-		}
-		if err := request.Do(ctx).Into(&page); err != nil {
-			return nil, fmt.Errorf("list QueueJobs: %w", err)
-		}
-		all = append(all, page.Items...)
-		if token = page.Continue; token == "" {
-			break
-		}
+	all, err := listAll(ctx, q.client, resourceQueueJobs, namespace, func(l *v1alpha1.QueueJobList) []v1alpha1.QueueJob { return l.Items })
+	if err != nil {
+		return nil, fmt.Errorf("list QueueJobs: %w", err)
 	}
 	slices.SortFunc(all, func(a, b v1alpha1.QueueJob) int {
 		return strings.Compare(a.Namespace+"/"+a.Name, b.Namespace+"/"+b.Name)
 	})
 	return all, nil
+}
+
+// listAll is all objects of a resource in a namespace (empty: in all), page by
+// page.
+func listAll[T, L any, P interface {
+	*L
+	runtime.Object
+	metav1.ListInterface
+}](ctx context.Context, client *rest.RESTClient, resource, namespace string, items func(P) []T) ([]T, error) {
+	var all []T
+	for token := ""; ; {
+		page := P(new(L))
+		request := client.Get().NamespaceIfScoped(namespace, namespace != "").Resource(resource).Param("limit", "500")
+		if token != "" {
+			request = request.Param("continue", token)
+		}
+		if err := request.Do(ctx).Into(page); err != nil {
+			return nil, err
+		}
+		all = append(all, items(page)...)
+		if token = page.GetContinue(); token == "" {
+			return all, nil
+		}
+	}
 }
 
 // get is one; executor.ErrNotFound when there is none.
@@ -87,12 +100,13 @@ func missing(err error) error {
 	return err
 }
 
-func (q queueJobs) suspend(ctx context.Context, namespace, name string, suspend bool) error {
+// suspend changes spec.suspend of a QueueJob or WorkerPool, as an edit would.
+func (q queueJobs) suspend(ctx context.Context, resource, namespace, name string, suspend bool) error {
 	patch, err := json.Marshal(map[string]any{"spec": map[string]any{"suspend": suspend}})
 	if err != nil {
 		return fmt.Errorf("encode the patch: %w", err)
 	}
-	return missing(q.client.Patch(types.MergePatchType).Namespace(namespace).Resource(resourceQueueJobs).Name(name).
+	return missing(q.client.Patch(types.MergePatchType).Namespace(namespace).Resource(resource).Name(name).
 		Body(patch).Do(ctx).Error())
 }
 
@@ -112,7 +126,7 @@ func (b *Backend) Suspend(ctx context.Context, name string, suspend bool) error 
 		}
 		namespace = one.Namespace
 	}
-	return b.Explain(b.queueJobs.suspend(ctx, namespace, name, suspend))
+	return b.Explain(b.queueJobs.suspend(ctx, resourceQueueJobs, namespace, name, suspend))
 }
 
 // onlyOne is the QueueJob of that name, where all namespaces are meant.
@@ -121,22 +135,27 @@ func (b *Backend) onlyOne(ctx context.Context, name string) (*v1alpha1.QueueJob,
 	if err != nil {
 		return nil, err
 	}
-	var found []*v1alpha1.QueueJob
+	var found *v1alpha1.QueueJob
 	var namespaces []string
 	for i := range all {
 		if all[i].Name == name {
-			found = append(found, &all[i])
+			found = &all[i]
 			namespaces = append(namespaces, all[i].Namespace)
 		}
 	}
-	switch len(found) {
+	return found, one(v1alpha1.KindQueueJob, name, namespaces)
+}
+
+// one is an error unless there is one namespace.
+func one(kind, name string, namespaces []string) error {
+	switch len(namespaces) {
 	case 0:
-		return nil, executor.ErrNotFound
+		return executor.ErrNotFound
 	case 1:
-		return found[0], nil
+		return nil
 	}
-	return nil, httpapi.NewProblem(http.StatusConflict,
-		fmt.Sprintf("there is a QueueJob %s in each of the namespaces %s", name, strings.Join(namespaces, ", ")), "choose one with -n NAMESPACE")
+	return httpapi.NewProblem(http.StatusConflict,
+		fmt.Sprintf("there is a %s %s in each of the namespaces %s", kind, name, strings.Join(namespaces, ", ")), "choose one with -n NAMESPACE")
 }
 
 // Status is httpapi.Controller's: what the controller wrote last, about once a
@@ -159,7 +178,7 @@ func (b *Backend) Status(ctx context.Context) (httpapi.Status, error) {
 func View(qj *v1alpha1.QueueJob) httpapi.QueueJob {
 	qj.SetDefaults()
 	v := httpapi.QueueJob{
-		Name: qj.Name, Namespace: qj.Namespace, Queue: queueLabel(qj), Executor: "kubernetes",
+		Name: qj.Name, Namespace: qj.Namespace, Queue: queueLabel(qj.Spec.Queue.SQS), Executor: "kubernetes",
 		Ack: string(qj.Spec.Ack), MaxActive: qj.Spec.MaxActive, Suspended: qj.Spec.Suspend,
 		Jobs: httpapi.Counts(qj.Status.Jobs), Duplicates: qj.Status.Duplicates,
 		Conditions: []httpapi.Condition{},

@@ -16,8 +16,7 @@ import (
 )
 
 // queueLabel is the queue's name, the last part of its URL.
-func queueLabel(qj *v1alpha1.QueueJob) string {
-	source := qj.Spec.Queue.SQS
+func queueLabel(source *v1alpha1.SQSSource) string {
 	switch {
 	case source == nil:
 		return ""
@@ -50,7 +49,7 @@ func queuesOf(all []v1alpha1.QueueJob) []httpapi.Queue {
 		}
 		q := byKey[key]
 		if q == nil {
-			q = &httpapi.Queue{Name: queueLabel(qj), URL: qj.Spec.Queue.SQS.URL, QueueJobs: []string{}, Error: unknownDepth}
+			q = &httpapi.Queue{Name: queueLabel(qj.Spec.Queue.SQS), URL: qj.Spec.Queue.SQS.URL, QueueJobs: []string{}, Error: unknownDepth}
 			q.FIFO = path.Ext(q.Name) == ".fifo"
 			byKey[key] = q
 			uses[q.Name]++
@@ -95,7 +94,7 @@ func (b *Backend) OpenQueue(ctx context.Context, name string) (queue.Queue, erro
 			continue
 		}
 		for i := range all {
-			if source := all[i].Spec.Queue.SQS; source != nil && (queueLabel(&all[i]) == name || sourceKey(&all[i]) == name) {
+			if source := all[i].Spec.Queue.SQS; source != nil && (queueLabel(all[i].Spec.Queue.SQS) == name || sourceKey(&all[i]) == name) {
 				own := *source
 				own.RoleARN = ""
 				return sqs.Open(ctx, own, sqs.Options{})

@@ -172,9 +172,19 @@ spec:
 		w.t.Fatal(err)
 	}
 	w.until("the pool has its worker", func() bool {
-		err := w.api.Get(w.t.Context(), client.ObjectKeyFromObject(wp), wp)
-		return err == nil && wp.Status.Desired == 1 && wp.Status.Workers.Starting == 1
+		s := w.workerPool(name).Status
+		return s.Desired == 1 && s.Workers.Starting == 1
 	})
+}
+
+// workerPool is one as it is now.
+func (w *world) workerPool(name string) *v1alpha1.WorkerPool {
+	w.t.Helper()
+	wp := &v1alpha1.WorkerPool{}
+	if err := w.api.Get(w.t.Context(), client.ObjectKey{Namespace: w.namespace, Name: name}, wp); err != nil {
+		w.t.Fatal(err)
+	}
+	return wp
 }
 
 // ends deletes QueueJobs, one with its Jobs, one of them running, and the

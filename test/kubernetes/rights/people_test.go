@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/queuemill/queuemill/api/v1alpha1"
 	"github.com/queuemill/queuemill/internal/install"
 )
 
@@ -57,6 +58,7 @@ func TestThePeoplesRolesAreEnoughForTheVerbs(t *testing.T) {
 	w.queueJob("secret", secret, "works", "message: {confidential: true}\n")
 	w.send(fails, `{"n":1}`, `not JSON`)
 	w.send(secret, "the hidden word")
+	w.pool("pooled", w.queue("pooled"))
 	bad := w.job("fails", "failed", failed)
 	invalid := w.job("fails", "is Invalid", invalid)
 	confidential := w.job("secret", "succeeded", succeeded)
@@ -75,12 +77,21 @@ func TestThePeoplesRolesAreEnoughForTheVerbs(t *testing.T) {
 		t.Errorf("describe shows\n%s", out)
 	}
 	_, _ = viewer.queuemill("logs", bad.Name) // nothing ran that could have written one
-	viewer.must("status")
+	if out := viewer.must("status"); !strings.Contains(out, "pooled") {
+		t.Errorf("status shows\n%s", out)
+	}
 
 	editor.must("retry", bad.Name)
 	w.job("fails", "is the second attempt and succeeded", second)
 	editor.must("suspend", "fails")
 	editor.must("resume", "fails")
+	editor.must("suspend", "pooled")
+	w.until("the pool has no workers", func() bool {
+		wp := w.workerPool("pooled")
+		return wp.Spec.Suspend && wp.Status.Workers == (v1alpha1.WorkerCounts{})
+	})
+	editor.must("resume", "pooled")
+	w.until("the pool has its worker again", func() bool { return w.workerPool("pooled").Status.Workers.Starting == 1 })
 	editor.must("delete", "--yes", bad.Name)
 	editor.must("prune", "--yes", "--state", "invalid")
 	w.until("nothing is left of fails", func() bool { return len(w.jobs("fails")) == 0 })
@@ -104,6 +115,9 @@ func TestThePeoplesRolesAreEnoughForTheVerbs(t *testing.T) {
 	}
 	if out, err := viewer.queuemill("retry", confidential.Name); err == nil {
 		t.Errorf("somebody who may only look can retry:\n%s", out)
+	}
+	if out, err := viewer.queuemill("suspend", "pooled"); err == nil || !strings.Contains(out, "may not patch") {
+		t.Errorf("somebody who may only look suspends a pool: %v\n%s", err, out)
 	}
 	if out, err := viewer.queuemill("suspend", "fails"); err == nil || !strings.Contains(out, "may not patch queuejobs") {
 		t.Errorf("somebody who may only look suspends: %v\n%s", err, out)
