@@ -119,7 +119,8 @@ verbs beside it. They speak to the controller at --server, or to the cluster tha
 	up := p.upCommand()
 	up.Hidden = p.plugin // it needs no cluster
 	root.SetHelpCommandGroupID("other")
-	add("run", up, p.controllerCommand(), p.workerCommand(), p.statusCommand(), p.suspendCommand(), p.resumeCommand(), p.validateCommand())
+	add("run", up, p.controllerCommand(), p.workerCommand(), p.statusCommand(), p.suspendCommand(), p.resumeCommand(), p.validateCommand(),
+		p.simulateCommand(), p.costCommand())
 	add("jobs", p.jobsCommand(), p.describeCommand(), p.logsCommand(), p.retryCommand(), p.pruneCommand(), p.deleteCommand())
 	add("queues", p.sendCommand(), p.peekCommand(), p.redriveCommand(), p.purgeCommand())
 	add("other", p.doctorCommand(), p.versionCommand(), p.completionCommand(), p.copySelfCommand())
