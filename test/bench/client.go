@@ -48,12 +48,23 @@ func (sdk) open(address, queueURL string) (conn, error) {
 	c := &sdkConn{url: queueURL, client: sqs.New(sqs.Options{
 		BaseEndpoint: aws.String("http://" + address), Region: "us-east-1", Retryer: aws.NopRetryer{},
 		Credentials: credentials.NewStaticCredentialsProvider("AKID", "secret", ""),
-		HTTPClient:  &http.Client{Transport: sdkTransport},
+		HTTPClient:  wholeAnswers{&http.Client{Transport: sdkTransport}},
 	})}
 	for i := range 10 {
 		c.batch = append(c.batch, types.SendMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), MessageBody: &payload})
 	}
 	return c, nil
+}
+
+// wholeAnswers keeps a request's body from being an io.WriterTo, as queue/sqs does
+// it: else smithy-go's early close of it cuts off an answer now and then.
+type wholeAnswers struct{ *http.Client }
+
+func (c wholeAnswers) Do(r *http.Request) (*http.Response, error) {
+	if r.Body != nil {
+		r.Body = struct{ io.ReadCloser }{r.Body}
+	}
+	return c.Client.Do(r)
 }
 
 type sdkConn struct {
