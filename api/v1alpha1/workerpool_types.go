@@ -17,6 +17,8 @@ import (
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Decision",type=string,priority=1,JSONPath=`.status.decision.reason`,description="the last decision and why"
 // +kubebuilder:printcolumn:name="Reason",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,description="why it is Ready, or not"
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 40",message="metadata.name: at most 40 characters leave room for the worker's own name behind it"
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="metadata.name: a name is lower case letters, digits and '-', and begins and ends with a letter or digit"
 
 // WorkerPool is a number of long-running workers that share a queue; the number
 // follows the backlog. A worker with work in hand is never ended by a scale-in,
@@ -41,6 +43,9 @@ type WorkerPoolList struct {
 
 	Items []WorkerPool `json:"items"`
 }
+
+// +kubebuilder:validation:XValidation:rule="[has(self.process), has(self.kubernetes), has(self.scaleTargetRef)].exists_one(x, x)",message="say where the workers run: exactly one of process, kubernetes and scaleTargetRef is wanted"
+// +kubebuilder:validation:XValidation:rule="!has(self.minWorkers) || self.minWorkers <= self.maxWorkers",message="minWorkers is over maxWorkers"
 
 // WorkerPoolSpec is what a person writes. SetDefaults fills what is left out;
 // Validate says what is wrong.
@@ -81,6 +86,8 @@ type WorkerPoolSpec struct {
 	ScaleTargetRef *ScaleTargetRef   `json:"scaleTargetRef,omitempty"`
 }
 
+// +kubebuilder:validation:XValidation:rule="[has(self.backlogPerWorker), has(self.steps), has(self.targetWait)].exists_one(x, x)",message="exactly one of backlogPerWorker, steps and targetWait is wanted"
+
 // Scaling is a policy: exactly one of BacklogPerWorker, Steps and TargetWait,
 // and what slows it.
 type Scaling struct {
@@ -96,19 +103,35 @@ type Scaling struct {
 	// TargetWait is how long a message shall wait at most: as many workers as
 	// the arrival rate and the backlog need for that, by the measured service
 	// time. 1s to 12h.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(ns|us|ms|s|m|h))+$')",message="a duration looks like 30s, 5m or 1h30m"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^([0-9]+([.][0-9]+)?(ns|us|ms|s|m|h))+$') || duration(self) >= duration('1s') && duration(self) <= duration('12h')",message="must be 1s to 12h"
 	TargetWait *metav1.Duration `json:"targetWait,omitempty"`
 
 	// ScaleOutCooldown is the least time between a scale-out and the next.
 	// Default 0s.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(ns|us|ms|s|m|h))+$')",message="a duration looks like 30s, 5m or 1h30m"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^([0-9]+([.][0-9]+)?(ns|us|ms|s|m|h))+$') || duration(self) >= duration('0s') && duration(self) <= duration('24h')",message="must be 0s to 24h"
 	ScaleOutCooldown *metav1.Duration `json:"scaleOutCooldown,omitempty"`
 
 	// ScaleInCooldown is the least time between any change and a scale-in.
 	// Default 5m.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(ns|us|ms|s|m|h))+$')",message="a duration looks like 30s, 5m or 1h30m"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^([0-9]+([.][0-9]+)?(ns|us|ms|s|m|h))+$') || duration(self) >= duration('0s') && duration(self) <= duration('24h')",message="must be 0s to 24h"
 	ScaleInCooldown *metav1.Duration `json:"scaleInCooldown,omitempty"`
 
 	// IdleAfter is how long nothing is visible, delayed or in flight before the
 	// pool goes to zero. Without it the cooldown alone decides. It needs
 	// minWorkers 0.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(ns|us|ms|s|m|h))+$')",message="a duration looks like 30s, 5m or 1h30m"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^([0-9]+([.][0-9]+)?(ns|us|ms|s|m|h))+$') || duration(self) >= duration('0s') && duration(self) <= duration('24h')",message="must be 0s to 24h"
 	IdleAfter *metav1.Duration `json:"idleAfter,omitempty"`
 
 	// MaxScaleIn is how many workers leave in one decision at most; 0: no limit.
@@ -118,6 +141,10 @@ type Scaling struct {
 
 	// Interval is the time between two looks at the queue. Default 2s, 10ms to
 	// 10m; a look is one request, which SQS charges for.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(ns|us|ms|s|m|h))+$')",message="a duration looks like 30s, 5m or 1h30m"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^([0-9]+([.][0-9]+)?(ns|us|ms|s|m|h))+$') || duration(self) >= duration('10ms') && duration(self) <= duration('10m')",message="must be 10ms to 10m"
 	Interval *metav1.Duration `json:"interval,omitempty"`
 }
 
@@ -153,6 +180,8 @@ type Step struct {
 	UpperBound *int64 `json:"upperBound,omitempty"`
 
 	// Adjustment is a number of workers, a change of it, or a change in per cent.
+	// +kubebuilder:validation:Minimum=-1000000
+	// +kubebuilder:validation:Maximum=1000000
 	Adjustment int `json:"adjustment"`
 }
 
@@ -177,16 +206,28 @@ type WorkerSpec struct {
 
 	// Timeout is how long one message may take, 1ms to 11h30m. Default: none but
 	// the queue's 12 h.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(ns|us|ms|s|m|h))+$')",message="a duration looks like 30s, 5m or 1h30m"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^([0-9]+([.][0-9]+)?(ns|us|ms|s|m|h))+$') || duration(self) >= duration('1ms') && duration(self) <= duration('11h30m')",message="must be 1ms to 11h30m"
 	Timeout *metav1.Duration `json:"timeout,omitempty"`
 
 	// DrainTimeout is how long a worker that is told to end (SIGTERM) may finish
 	// what it has in hand; then it gives that back at once. Default 30s; in
 	// Kubernetes 5 s less than the pod's terminationGracePeriodSeconds.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(ns|us|ms|s|m|h))+$')",message="a duration looks like 30s, 5m or 1h30m"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^([0-9]+([.][0-9]+)?(ns|us|ms|s|m|h))+$') || duration(self) >= duration('0s') && duration(self) <= duration('12h')",message="must be 0s to 12h"
 	DrainTimeout *metav1.Duration `json:"drainTimeout,omitempty"`
 
 	// Visibility is how long a message that is worked on is invisible; it is
 	// extended at half of it. It is how long the message of a worker that died
 	// stays away. Default 60s, 5s to 12h.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(ns|us|ms|s|m|h))+$')",message="a duration looks like 30s, 5m or 1h30m"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^([0-9]+([.][0-9]+)?(ns|us|ms|s|m|h))+$') || duration(self) >= duration('5s') && duration(self) <= duration('12h')",message="must be 5s to 12h"
 	Visibility *metav1.Duration `json:"visibility,omitempty"`
 
 	// HTTP posts each message to a server, instead of running the command once
