@@ -50,6 +50,7 @@ var groups = []group{
 	{"million", func(ctx context.Context, b *bench) error { return b.million(ctx) }},
 	{"pool-worker", func(ctx context.Context, b *bench) error { return b.poolWorker(ctx) }},
 	{"pool-burst", func(ctx context.Context, b *bench) error { return b.poolBurst(ctx) }},
+	{"simulate-day", func(ctx context.Context, b *bench) error { return b.simulateDay(ctx) }},
 	{"jobs", func(ctx context.Context, b *bench) error { return b.jobs(ctx) }},
 	{"kube-latency", func(ctx context.Context, b *bench) error { return b.kubeLatency(ctx) }},
 	{"kube-burst", func(ctx context.Context, b *bench) error { return b.kubeBurst(ctx) }},
