@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"github.com/queuemill/queuemill/internal/manifest"
 	"github.com/queuemill/queuemill/internal/scale"
 	"github.com/queuemill/queuemill/internal/simulate"
+	"github.com/queuemill/queuemill/internal/simulate/chart"
 )
 
 // simulateFlags are the load and the world of a simulation.
@@ -36,6 +38,7 @@ type simulateFlags struct {
 	sampleDelay time.Duration
 
 	money costFlags
+	chart string
 }
 
 func (p *program) simulateCommand() *cobra.Command {
@@ -86,6 +89,7 @@ or a duration. Default: process for a pool with spec.process, else node.`,
 	fs.Uint64Var(&f.seed, "seed", 1, "`NUMBER` that all randomness comes from")
 	fs.StringVar(&f.startUp, "start-up", "", "`TIME` a worker takes to start, or process, pod, fargate, node")
 	fs.DurationVar(&f.sampleDelay, "sample-delay", 0, "how old the queue's counts are; 2m30s is about CloudWatch's")
+	fs.StringVar(&f.chart, "chart", "", "write an HTML `FILE` with backlog, workers and waiting over time")
 	f.money.register(cmd)
 	p.addOutputFlags(cmd)
 	return cmd
@@ -112,6 +116,7 @@ func (p *program) simulate(f *simulateFlags) error {
 		Load:   simulatedLoad{Name: load.Name, Messages: len(load.Arrivals), Seconds: load.Span.Seconds(), Service: f.service, Seed: f.seed, SampleDelaySeconds: f.sampleDelay.Seconds()},
 		Prices: priceNote{Date: prices.Date, Region: prices.Region, Currency: prices.Currency, Capacity: capacity.Name, Size: size},
 	}
+	var runs []chart.Series
 	for _, pool := range pools {
 		startUp, err := f.startUpOf(pool.spec)
 		if err != nil {
@@ -122,6 +127,7 @@ func (p *program) simulate(f *simulateFlags) error {
 		if err != nil {
 			return err
 		}
+		runs = append(runs, chart.Series{Name: pool.name, Result: r})
 		o.Fixed = max(r.MaxWorkers, 1)
 		fixed, err := simulate.Run(o)
 		if err != nil {
@@ -139,7 +145,23 @@ func (p *program) simulate(f *simulateFlags) error {
 			Changes:  newChanges(r.Changes),
 		})
 	}
+	if f.chart != "" {
+		if err := writeChart(f.chart, load.Name+", "+f.service+" each", runs); err != nil {
+			return err
+		}
+	}
 	return p.printSimulation(&s)
+}
+
+func writeChart(path, title string, runs []chart.Series) error {
+	var page bytes.Buffer
+	if err := chart.Write(&page, title, runs); err != nil {
+		return err
+	}
+	if err := os.WriteFile(path, page.Bytes(), 0o644); err != nil {
+		return fmt.Errorf("write the chart: %w", err)
+	}
+	return nil
 }
 
 // poolPolicy is a pool that is to be simulated.

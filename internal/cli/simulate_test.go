@@ -41,6 +41,8 @@ func writePools(t *testing.T) (five, ten string) {
 func TestSimulateComparesPolicies(t *testing.T) {
 	five, ten := writePools(t)
 	args := []string{"simulate", "-f", five, "-f", ten, "--burst", "30", "--service", "10s", "--start-up", "5s", "-o", "json"}
+	page := filepath.Join(t.TempDir(), "out.html")
+	args = append(args, "--chart", page)
 	out, stderr, code := offline(args...)
 	if code != 0 {
 		t.Fatalf("exit %d: %s", code, stderr)
@@ -67,6 +69,9 @@ func TestSimulateComparesPolicies(t *testing.T) {
 		if got.Cost <= 0 || got.AlwaysOn.Cost <= got.Cost*0.5 {
 			t.Errorf("%s costs %v, always on %v", got.Name, got.Cost, got.AlwaysOn.Cost)
 		}
+	}
+	if drawn, err := os.ReadFile(page); err != nil || strings.Count(string(drawn), "<polyline") != 6 {
+		t.Errorf("the chart has not two lines in each of three panels: %v", err)
 	}
 	if again, _, _ := offline(args...); again != out {
 		t.Error("the same simulation prints something else")
