@@ -60,9 +60,9 @@ func Write(w io.Writer, title string, runs []Series) error {
 		end = max(end, run.Result.Span)
 	}
 	panels := []panel{
-		draw("messages waiting", runs, end, count, func(p simulate.Point) float64 { return float64(p.Waiting) }),
-		draw("workers", runs, end, count, func(p simulate.Point) float64 { return float64(p.Workers + p.Retiring) }),
-		draw("the oldest message waits", runs, end, span, func(p simulate.Point) float64 { return p.Oldest.Seconds() }),
+		draw("messages waiting", runs, end, nice, count, func(p simulate.Point) float64 { return float64(p.Waiting) }),
+		draw("workers", runs, end, nice, count, func(p simulate.Point) float64 { return float64(p.Workers + p.Retiring) }),
+		draw("the oldest message waits", runs, end, niceSpan, span, func(p simulate.Point) float64 { return p.Oldest.Seconds() }),
 	}
 	err := pageTemplate.Execute(w, map[string]any{"Title": title, "Panels": panels, "Width": width, "Height": height})
 	if err != nil {
@@ -71,14 +71,14 @@ func Write(w io.Writer, title string, runs []Series) error {
 	return nil
 }
 
-func draw(title string, runs []Series, end time.Duration, label func(float64) string, of func(simulate.Point) float64) panel {
+func draw(title string, runs []Series, end time.Duration, round func(float64) float64, label func(float64) string, of func(simulate.Point) float64) panel {
 	top := 0.0
 	for _, run := range runs {
 		for _, p := range run.Result.Points {
 			top = max(top, of(p))
 		}
 	}
-	top = nice(top)
+	top = round(top)
 	d := panel{Title: title}
 	for i, run := range runs {
 		d.Lines = append(d.Lines, line{
@@ -89,7 +89,10 @@ func draw(title string, runs []Series, end time.Duration, label func(float64) st
 	for i := range ticks + 1 {
 		share := float64(i) / ticks
 		d.YTick = append(d.YTick, tick{height * (1 - share), label(top * share)})
-		d.XTick = append(d.XTick, tick{width * share, span(end.Seconds() * share)})
+	}
+	step := niceSpan(end.Seconds()*0.8) / ticks
+	for at := 0.0; at <= end.Seconds() && len(d.XTick) < 10; at += step {
+		d.XTick = append(d.XTick, tick{width * at / max(end.Seconds(), 1e-9), span(at)})
 	}
 	return d
 }
@@ -112,19 +115,28 @@ func points(all []simulate.Point, end time.Duration, top float64, of func(simula
 	return strings.TrimSpace(b.String())
 }
 
-// nice is the next 1, 2, 4 or 8 times a power of ten, so that a quarter of it is a
-// number that people read.
+// nice is the next number of which a quarter is one that people read.
 func nice(f float64) float64 {
 	if f <= 4 {
 		return 4
 	}
 	power := math.Pow(10, math.Floor(math.Log10(f)))
-	for _, step := range []float64{1, 2, 4, 8} {
+	for _, step := range []float64{1.2, 2, 4, 8} {
 		if f <= step*power {
 			return step * power
 		}
 	}
-	return 10 * power
+	return 12 * power
+}
+
+// niceSpan is nice for seconds, which people read as minutes and hours.
+func niceSpan(f float64) float64 {
+	for _, quarter := range []float64{0.25, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 180, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200} {
+		if f <= ticks*quarter {
+			return ticks * quarter
+		}
+	}
+	return nice(f/86400) * 86400
 }
 
 func count(f float64) string { return fmt.Sprintf("%.6g", f) }

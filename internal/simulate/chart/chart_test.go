@@ -33,9 +33,9 @@ func TestChart(t *testing.T) {
 		t.Error("a script, or something to load")
 	}
 	for _, want := range []string{
-		`points="0.0,0.0 450.0,90.0 900.0,180.0"`,  // 100, 50 and 0 of 100
-		`points="0.0,157.5 450.0,0.0 900.0,135.0"`, // 1, 8 and 2 of 8
-		">1m0s</text>", ">100</text>",
+		`points="0.0,30.0 450.0,105.0 900.0,180.0"`, // 100, 50 and 0 of 120
+		`points="0.0,157.5 450.0,0.0 900.0,135.0"`,  // 1, 8 and 2 of 8
+		">1m0s</text>", ">120</text>",
 	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("no %s in it", want)
