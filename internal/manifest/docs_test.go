@@ -10,19 +10,33 @@ import (
 )
 
 func TestEveryFieldIsDocumented(t *testing.T) {
-	text, err := os.ReadFile("../../docs/MANIFEST.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, places := range newSuggester(reflect.TypeFor[v1alpha1.QueueJobSpec]()).places {
-		written := func(as string) bool { return strings.Contains(string(text), as) }
-		if !written("`"+name+"`") && !written("."+name+"`") && !written(name+": …") {
-			t.Errorf("docs/MANIFEST.md says nothing of %s (%s)", name, places)
+	for _, page := range []struct {
+		spec  reflect.Type
+		files []string // the first one's first example is a manifest
+	}{
+		{reflect.TypeFor[v1alpha1.QueueJobSpec](), []string{"docs/MANIFEST.md"}},
+		{reflect.TypeFor[v1alpha1.WorkerPoolSpec](), []string{"docs/WORKERPOOLS.md", "docs/MANIFEST.md"}},
+	} {
+		var all string
+		for _, file := range page.files {
+			text, err := os.ReadFile("../../" + file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if all == "" {
+				_, rest, _ := strings.Cut(string(text), "```yaml\n")
+				example, _, _ := strings.Cut(rest, "```")
+				if _, _, err := Parse(file, []byte(example)); err != nil {
+					t.Errorf("the first example: %v", err)
+				}
+			}
+			all += string(text)
 		}
-	}
-	_, rest, _ := strings.Cut(string(text), "```yaml\n")
-	example, _, _ := strings.Cut(rest, "```")
-	if _, _, err := Parse("docs/MANIFEST.md", []byte(example)); err != nil {
-		t.Errorf("the first example: %v", err)
+		written := func(as string) bool { return strings.Contains(all, as) }
+		for name, places := range newSuggester(page.spec).places {
+			if !written("`"+name+"`") && !written("."+name+"`") && !written(name+": …") {
+				t.Errorf("%s says nothing of %s (%s)", page.files, name, places)
+			}
+		}
 	}
 }
