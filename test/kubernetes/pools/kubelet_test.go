@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -72,7 +71,9 @@ func (k *kubelet) sync(ctx context.Context, pod *corev1.Pod, gone bool) error {
 		defer k.mu.Unlock()
 		if !k.told[pod.UID] {
 			k.told[pod.UID] = true
-			_ = c.Process.Signal(syscall.SIGTERM) // its end takes the pod away
+			// No grace: a worker that agreed has nothing in hand. Its end takes the
+			// pod away.
+			_ = c.Process.Kill()
 		}
 		return nil
 	case pod.DeletionTimestamp != nil:
