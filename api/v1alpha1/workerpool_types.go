@@ -117,8 +117,8 @@ type Scaling struct {
 	// +kubebuilder:validation:XValidation:rule="!self.matches('^([0-9]+([.][0-9]+)?(ns|us|ms|s|m|h))+$') || duration(self) >= duration('0s') && duration(self) <= duration('24h')",message="must be 0s to 24h"
 	ScaleOutCooldown *metav1.Duration `json:"scaleOutCooldown,omitempty"`
 
-	// ScaleInCooldown is the least time between any change and a scale-in.
-	// Default 5m.
+	// ScaleInCooldown is the least time between any change and a scale-in, and for
+	// which fewer workers have to have been wanted. Default 5m.
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=32
 	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(ns|us|ms|s|m|h))+$')",message="a duration looks like 30s, 5m or 1h30m"
