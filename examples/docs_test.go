@@ -60,7 +60,7 @@ func TestManifestsAreValid(t *testing.T) {
 		t.Fatal("the README shows no manifest")
 	}
 	var paths []string
-	for _, pattern := range []string{"*/queuemill.yaml", "*/kubernetes.yaml"} {
+	for _, pattern := range []string{"*/queuemill.yaml", "*/kubernetes.yaml", "*/pool.yaml"} {
 		found, err := filepath.Glob(pattern)
 		if err != nil || len(found) == 0 {
 			t.Fatalf("no manifests: %v", err)
