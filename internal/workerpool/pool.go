@@ -95,9 +95,9 @@ func (p *Pool) Suspend(on bool) {
 	if p.suspended != on {
 		p.suspended = on
 		if on {
-			p.event(false, EventSuspended, "a person suspended the pool: its workers go when they have nothing in hand")
+			p.event(false, EventSuspended, "suspended: the workers go when they have nothing in hand")
 		} else {
-			p.event(false, EventResumed, "the pool follows its backlog again")
+			p.event(false, EventResumed, "resumed: the number of workers follows the backlog again")
 		}
 	}
 	p.mu.Unlock()
@@ -244,7 +244,11 @@ func (p *Pool) follow(x scale.Sample) {
 	before := p.status.Desired
 	if p.suspended || p.retiring {
 		p.state = scale.State{Decided: true, LastIn: p.state.LastIn, LastOut: p.state.LastOut, Arrivals: p.state.Arrivals}
-		p.decided(x.At, scale.Decision{Reason: "suspended: no workers are wanted", Code: codeSuspended})
+		why := "suspended: no workers are wanted"
+		if p.retiring {
+			why = "stopping: no workers are wanted"
+		}
+		p.decided(x.At, scale.Decision{Reason: why, Code: codeSuspended})
 	} else {
 		var d scale.Decision
 		p.state, d = scale.Decide(p.policy, p.state, x)
