@@ -301,6 +301,9 @@ func (p *WorkerPool) Warnings() []Warning {
 				"%s is looked for in a scratch directory of each run, which begins empty; set workingDir (. is the manifest's folder)", program)
 		}
 	}
+	if s.Process != nil && len(s.Process.Command) > 0 && s.Worker.HTTP != nil && s.MaxWorkers > 1 {
+		w.add(at.Child("maxWorkers"), "each worker starts the server of worker.http, and on one machine all of them want its port: make it 1 and raise worker.concurrency")
+	}
 	if k := s.Kubernetes; k != nil {
 		var t podTemplate
 		if json.Unmarshal(k.Template.Raw, &t) == nil {
