@@ -27,9 +27,9 @@ const LeaseName = "queuemill-controller"
 // end too. A look is up to 2.2 retryPeriods away (client-go: JitterFactor). One
 // that can't renew stops a second before anybody may follow it.
 const (
-	leaseDuration = 3 * time.Second
-	renewDeadline = 2 * time.Second
-	retryPeriod   = 350 * time.Millisecond
+	leaseDuration = 4 * time.Second
+	renewDeadline = 3 * time.Second
+	retryPeriod   = 300 * time.Millisecond
 )
 
 // election campaigns, leads, and campaigns again, until the process ends:

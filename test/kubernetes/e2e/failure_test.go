@@ -92,6 +92,11 @@ func (f *failure) happens(t *testing.T, s *system) {
 	t.Logf("%s with its reason %v after its Job", f.state, time.Since(began).Round(100*time.Millisecond))
 	f.check(t, s, j)
 
+	if f.state == record.Failed { // describe looks at the pods itself until the leader has
+		s.eventually(t, "the reason on the Job", func() bool {
+			return s.kubectl(t, "", "get", "job", "-n", ns, j.Name, "-o", `jsonpath={.metadata.annotations.queuemill\.dev/reason}`) != ""
+		}, func() string { return s.kubectl(t, "", "get", "job", "-n", ns, j.Name, "-o", "yaml") })
+	}
 	s.kubectl(t, "", "delete", "pods", "-n", ns, "-l", "job-name="+j.Name, "--force", "--grace-period=0")
 	if f.state == record.Failed {
 		f.check(t, s, s.job(t, id))
