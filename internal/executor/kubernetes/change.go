@@ -134,6 +134,7 @@ func (e *Executor) Delete(ctx context.Context, name, uid string) error {
 	gone := 0
 	background := metav1.DeletePropagationBackground
 	for _, o := range found {
+		e.noteCut(o)
 		began := time.Now()
 		err := e.cluster.client.BatchV1().Jobs(e.namespace).Delete(ctx, o.name, metav1.DeleteOptions{
 			Preconditions: &metav1.Preconditions{UID: &o.uid}, PropagationPolicy: &background,
@@ -151,6 +152,14 @@ func (e *Executor) Delete(ctx context.Context, name, uid string) error {
 		return executor.ErrNotFound
 	}
 	return nil
+}
+
+// noteCut has later Creates look whether the pods of a Job that is deleted have
+// ended, though Run may have seen neither.
+func (e *Executor) noteCut(o *object) {
+	if t := e.cluster.trackerOf(e.namespace); t != nil {
+		t.noteCut(o)
+	}
 }
 
 // meant are the Jobs of the record of that name and UID. What Run has seen of a

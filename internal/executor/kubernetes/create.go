@@ -20,8 +20,9 @@ import (
 // name it wanted.
 const createTries = 4
 
-// Create implements executor.Executor. A first attempt that nobody has seen is
-// one write, with a Secret three; everything else looks first.
+// Create implements executor.Executor. A first attempt of which Run has seen
+// nothing is one write, with a Secret three; everything else, and everything
+// where it does not run, looks first.
 func (e *Executor) Create(ctx context.Context, job executor.Job) (record.Record, error) {
 	t := &template{}
 	if job.Invalid == nil {
@@ -30,16 +31,16 @@ func (e *Executor) Create(ctx context.Context, job executor.Job) (record.Record,
 			return record.Record{}, fmt.Errorf("create job %s: %w: %w", job.Name, executor.ErrUnavailable, err)
 		}
 	}
-	look := job.Attempt > 1 || job.ReplaceInvalid
-	seen := 0
+	look, seen, unsure := job.Attempt > 1 || job.ReplaceInvalid, 0, true
 	if known := e.cluster.known(e.namespace); known != nil {
 		// Counted before anything else is asked: what goes meanwhile counts too.
 		seen = len(known.jobsOf(e.namespace, job.Name))
+		unsure = known.wasCut(e.namespace, job.Name)
 		if job.Invalid == nil && known.left(e.namespace, job.Name) {
 			return record.Record{}, fmt.Errorf("create job %s: a pod of a deleted Job still ends: %w", job.Name, executor.ErrTerminating)
 		}
-		look = look || seen > 0
 	}
+	look = look || unsure || seen > 0
 	for range createTries {
 		var found []*object
 		if look {
@@ -47,7 +48,7 @@ func (e *Executor) Create(ctx context.Context, job executor.Job) (record.Record,
 			if found, err = e.look(ctx, job.Name, true); err != nil {
 				return record.Record{}, fmt.Errorf("create job %s: %w: %w", job.Name, executor.ErrUnavailable, err)
 			}
-			if job.Invalid == nil && len(found) < seen {
+			if job.Invalid == nil && (unsure || len(found) < seen) {
 				if err := e.nothingEnds(ctx, job.Name, found); err != nil {
 					return record.Record{}, fmt.Errorf("create job %s: %w", job.Name, err)
 				}
@@ -62,8 +63,8 @@ func (e *Executor) Create(ctx context.Context, job executor.Job) (record.Record,
 	return record.Record{}, fmt.Errorf("create job %s: %w: others take its names", job.Name, executor.ErrUnavailable)
 }
 
-// nothingEnds sees to it that no pod still ends of a Job that was seen and is not
-// found any more: it was deleted a moment ago, which need not have been seen yet.
+// nothingEnds sees to it, live, that no pod still ends of a Job that is not found
+// any more: neither its delete nor its pods need have been seen yet.
 func (e *Executor) nothingEnds(ctx context.Context, name string, found []*object) error {
 	pods, err := e.livePods(ctx, LabelRecord+"="+name)
 	if err != nil {

@@ -1,11 +1,9 @@
 package kubernetes_test
 
 import (
-	"context"
 	"errors"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -137,6 +135,9 @@ func (r *rig) messageFile(pod *corev1.Pod) string {
 func TestSecretsBelongToTheirJobs(t *testing.T) {
 	r := newRig(t)
 	owner := r.owned()
+	all := newLag("")
+	late := r.openLate(all)
+	all.hold()
 	job := newJob("a", simple(t))
 	job.Message.Body = strings.Repeat("x", 5000)
 	job.Payload = job.Message.Body
@@ -170,8 +171,7 @@ func TestSecretsBelongToTheirJobs(t *testing.T) {
 	if _, err := r.Create(t.Context(), other); !errors.As(err, &exists) || exists.Found.Message.Body != job.Message.Body {
 		t.Fatalf("create of another message: %v", err)
 	}
-	r.open() // nothing is known of the name: the Job is tried first
-	r.Executor = r.cluster.Executor(r.namespace, owner)
+	r.Executor = late.Executor(r.namespace, owner) // it has seen nothing of the name: the Job is tried first
 	if _, err := r.Create(t.Context(), other); !errors.As(err, &exists) {
 		t.Fatalf("create of another message: %v", err)
 	}
@@ -297,105 +297,6 @@ func TestCheckOfASoundTemplate(t *testing.T) {
 	}
 	if list := r.list(""); len(list) != 0 {
 		t.Errorf("a dry run made %d records", len(list))
-	}
-}
-
-// While a deleted Job's pod still ends, no other attempt runs beside it; and a
-// Job that is being deleted is left alone.
-func TestNothingRunsBesideWhatStillEnds(t *testing.T) {
-	r := newRig(t)
-	r.kubelet.lingers = true
-	seen := r.runsSeen(t.Context())
-	r.create(newJob("a", simple(t)))
-	r.awaitSeen(seen)
-	if err := r.Delete(t.Context(), "a", ""); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := r.Create(t.Context(), newJob("a", simple(t))); !errors.Is(err, executor.ErrTerminating) {
-		t.Errorf("create beside a pod that still ends: %v", err)
-	}
-	r.kubelet.letGo(t.Context())
-	r.awaitCreate(newJob("a", simple(t)))
-
-	foreground := metav1.DeletePropagationForeground
-	r.kubelet.setLingers(true)
-	r.await("a", func(rec record.Record) bool { return rec.State == record.Running })
-	if err := r.client.BatchV1().Jobs(r.namespace).Delete(t.Context(), "a", metav1.DeleteOptions{PropagationPolicy: &foreground}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := r.Create(t.Context(), newJob("a", simple(t))); !errors.Is(err, executor.ErrTerminating) {
-		t.Errorf("create over a Job that is being deleted: %v", err)
-	}
-	r.kubelet.letGo(t.Context())
-}
-
-// Also not when the delete has not been seen yet.
-func TestNothingRunsBesideWhatEndsUnseen(t *testing.T) {
-	r := newLiveRig(t)
-	r.kubelet.lingers = true
-	ctx, blind := context.WithCancel(t.Context())
-	var wg sync.WaitGroup
-	wg.Go(func() { _ = r.cluster.Run(ctx) })
-	if err := r.cluster.Sync(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	seen := r.runsSeen(ctx)
-	r.create(newJob("a", simple(t)))
-	r.awaitSeen(seen)
-	blind()
-	wg.Wait()
-	if err := r.Delete(t.Context(), "a", ""); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := r.Create(t.Context(), newJob("a", simple(t))); !errors.Is(err, executor.ErrTerminating) {
-		t.Errorf("create beside a pod that still ends: %v", err)
-	}
-	r.kubelet.letGo(t.Context())
-}
-
-// runsSeen is sent each event of a job that runs, as those who watch are told.
-func (r *rig) runsSeen(ctx context.Context) <-chan string {
-	seen := make(chan string, 100)
-	ready := make(chan struct{})
-	go func() {
-		_ = r.Watch(ctx, "", func() { close(ready) }, func(e executor.Event) {
-			if e.Record.State == record.Running {
-				seen <- e.Record.Name
-			}
-		})
-	}()
-	<-ready
-	return seen
-}
-
-func (r *rig) awaitSeen(seen <-chan string) {
-	r.t.Helper()
-	select {
-	case <-seen:
-	case <-r.patience():
-		r.t.Fatal("the job was not seen to run")
-	}
-}
-
-// awaitCreate creates as soon as nothing of an earlier Job is left.
-func (r *rig) awaitCreate(job executor.Job) {
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		_, err := r.Create(r.t.Context(), job)
-		if err == nil {
-			return
-		}
-		if !errors.Is(err, executor.ErrTerminating) {
-			r.t.Errorf("create after a pod has ended: %v", err)
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-r.patience():
-			r.t.Error("the name never became free")
-			return
-		}
 	}
 }
 

@@ -150,7 +150,7 @@ func TestWhyAJobFailedIsGatheredAndOutlivesItsPods(t *testing.T) {
 // A Job that its deadline ends has its pods deleted: what they said is kept.
 func TestADeadlineLeavesTheOutput(t *testing.T) {
 	r := newLeadingRig(t)
-	r.kubelet.lingers = true
+	r.kubelet.setLingers(true)
 	r.create(newJob("slow", simple(t)))
 	r.kubelet.say("slow", "still at it\n")
 	soon := []byte(`{"spec":{"activeDeadlineSeconds":1}}`) // now that it runs

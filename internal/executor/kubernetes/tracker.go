@@ -26,6 +26,8 @@ type tracker struct {
 	noted func(o *object) (hold bool)
 	held  map[types.UID]time.Time // Jobs whose records are not told of, and since when
 
+	cut cuts // records that were cut short lately
+
 	unsynced sync.WaitGroup // of the lists that were not complete yet
 	synced   chan struct{}  // closed when all were
 }
@@ -195,6 +197,7 @@ func (t *tracker) drop(o *object) {
 		delete(t.jobs, o.uid)
 		delete(t.held, o.uid)
 	})
+	t.cut.note(o)
 }
 
 // replaceJobs takes in a complete list of a namespace ("": of all).
