@@ -65,9 +65,7 @@ func TestAnotherReplicaGoesOnWithWhatTheLeaderHeld(t *testing.T) {
 		return err == nil && d.Total() == 0
 	})
 	w.awaitJobs(2)
-	if n := w.engine.leading.Load(); n != 1 {
-		t.Errorf("%d replicas lead", n)
-	}
+	await(t, "one replica leads", func(context.Context) bool { return w.engine.leading.Load() == 1 })
 }
 
 func TestLeaderThatLosesTheLeaseStopsAndCampaignsAgain(t *testing.T) {

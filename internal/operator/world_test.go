@@ -216,14 +216,16 @@ func (w *world) get(name string) *v1alpha1.QueueJob {
 	return &qj
 }
 
-// send puts messages into the queue of a name.
+// send puts messages into the queue of a name, all at once for who counts them.
 func (w *world) send(name string, bodies ...string) {
 	w.t.Helper()
-	for _, body := range bodies {
-		for _, r := range w.queue(name).Send(w.t.Context(), []queue.Outgoing{{Body: body}}) {
-			if r.Err != nil {
-				w.t.Fatal(r.Err)
-			}
+	batch := make([]queue.Outgoing, len(bodies))
+	for i, body := range bodies {
+		batch[i].Body = body
+	}
+	for _, r := range w.queue(name).Send(w.t.Context(), batch) {
+		if r.Err != nil {
+			w.t.Fatal(r.Err)
 		}
 	}
 }
