@@ -222,6 +222,9 @@ func (p *pools) tellReaders() {
 	for name, one := range p.all {
 		readers[one.queueName] = append(readers[one.queueName], name)
 	}
+	for _, names := range readers {
+		slices.Sort(names)
+	}
 	p.queues.setPools(readers)
 }
 

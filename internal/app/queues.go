@@ -203,7 +203,7 @@ func (q *queues) ListQueues(ctx context.Context) ([]httpapi.Queue, error) {
 		all = append(all, httpapi.Queue{Name: name, URL: f.url})
 		foreign = append(foreign, f.Queue)
 	}
-	readers := q.readers
+	readers, pools := q.readers, q.pools
 	q.mu.Unlock()
 
 	ctx, cancel := context.WithTimeout(ctx, depthTimeout)
@@ -214,9 +214,8 @@ func (q *queues) ListQueues(ctx context.Context) ([]httpapi.Queue, error) {
 	}
 	wg.Wait()
 	for i := range all {
-		if all[i].QueueJobs = readers[all[i].Name]; all[i].QueueJobs == nil {
-			all[i].QueueJobs = []string{}
-		}
+		all[i].QueueJobs = append([]string{}, readers[all[i].Name]...)
+		all[i].WorkerPools = append([]string{}, pools[all[i].Name]...)
 	}
 	slices.SortFunc(all, func(a, b httpapi.Queue) int { return cmp.Compare(a.Name, b.Name) })
 	return all, nil

@@ -114,25 +114,7 @@ func (p *program) completeQueueJobs(most int) completer {
 
 func (p *program) completeQueueJobsAndPools(most int) completer {
 	return p.complete(most, func(ctx context.Context, c *client.Client, prefix string) ([]string, error) {
-		jobs, err := c.QueueJobs(ctx)
-		if err != nil {
-			return nil, err
-		}
-		var names []string
-		taken := map[string]bool{}
-		for _, qj := range jobs {
-			names = append(names, qj.Name)
-			taken[qj.Name] = true
-		}
-		pools, err := c.WorkerPools(ctx)
-		for i := range pools {
-			name := pools[i].Name
-			if taken[name] || strings.HasPrefix(prefix, poolPrefix) {
-				name = poolPrefix + name
-			}
-			names = append(names, name+"\tWorkerPool")
-		}
-		return names, err
+		return (&directory{client: c}).offers(ctx, prefix)
 	})
 }
 

@@ -66,8 +66,8 @@ func controller(t *testing.T) *httptest.Server {
 				Decision: &v1alpha1.ScalingDecision{Desired: 6, Reason: "23 waiting + 4 running over 5 per worker wants 6", Time: metav1.NewMicroTime(at(0))},
 			}},
 			Queues: []httpapi.Queue{
-				{Name: "far", URL: "https://sqs.example/1/far", Error: "access denied", QueueJobs: []string{}},
-				{Name: "ping", Embedded: true, Visible: 12, InFlight: 1, Delayed: 2, OldestAgeSeconds: 200, DeadLetterQueue: "ping-dead", QueueJobs: []string{"ping"}},
+				{Name: "far", URL: "https://sqs.example/1/far", Error: "access denied", QueueJobs: []string{}, WorkerPools: []string{}},
+				{Name: "ping", Embedded: true, Visible: 12, InFlight: 1, Delayed: 2, OldestAgeSeconds: 200, DeadLetterQueue: "ping-dead", QueueJobs: []string{"ping"}, WorkerPools: []string{"thumbs"}},
 			},
 		},
 	}

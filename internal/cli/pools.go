@@ -10,12 +10,6 @@ import (
 	"github.com/queuemill/queuemill/internal/httpapi"
 )
 
-// What stands before a name to say of which kind it is, as with kubectl.
-const (
-	poolPrefix     = "workerpool/"
-	queueJobPrefix = "queuejob/"
-)
-
 func (p *program) poolsTable(all []httpapi.WorkerPool, wide bool) *table {
 	header := []string{"WORKERPOOL", "QUEUE", "DESIRED", "READY", "BUSY", "RETIRING", "BACKLOG", "DECISION"}
 	if wide {

@@ -343,13 +343,8 @@ func (p *program) sayUnread(ctx context.Context, c *client.Client, name string) 
 	if err != nil || len(status.QueueJobs)+len(status.WorkerPools) == 0 {
 		return // the messages are sent; without readers this is a queue alone
 	}
-	for i := range status.WorkerPools {
-		if q := status.WorkerPools[i].Queue; q == name || strings.HasSuffix(q, "/"+name) {
-			return
-		}
-	}
 	for _, q := range status.Queues {
-		if q.Name == name && len(q.QueueJobs) == 0 {
+		if q.Name == name && len(q.QueueJobs)+len(q.WorkerPools) == 0 {
 			p.say("note: no QueueJob and no WorkerPool reads the queue %s: its messages wait", name)
 		}
 	}

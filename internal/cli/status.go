@@ -81,9 +81,9 @@ func (p *program) printStatus(s httpapi.Status, wide bool) error {
 	switch {
 	case len(tables) > 0:
 	case p.onCluster():
-		p.say("no QueueJobs here: kubectl apply -f FILE makes one; -A looks into all namespaces")
+		p.say("no QueueJobs and no WorkerPools here: kubectl apply -f FILE makes one; -A looks into all namespaces")
 	default:
-		p.say("no QueueJobs: start the controller with queuemill up -f FILE")
+		p.say("no QueueJobs and no WorkerPools: start the controller with queuemill up -f FILE")
 	}
 	if len(s.Queues) > 0 {
 		tables = append(tables, queuesTable(s.Queues, wide))
@@ -167,10 +167,19 @@ func withMessage(what, message string) string {
 	return what + ": " + message
 }
 
+// readers are the QueueJobs, then the WorkerPools that read a queue.
+func readers(q *httpapi.Queue) string {
+	all := slices.Clone(q.QueueJobs)
+	for _, name := range q.WorkerPools {
+		all = append(all, poolPrefix+name)
+	}
+	return strings.Join(all, ", ")
+}
+
 func queuesTable(all []httpapi.Queue, wide bool) *table {
 	header := []string{"QUEUE", "VISIBLE", "IN FLIGHT", "DELAYED", "OLDEST", "DEAD-LETTER QUEUE"}
 	if wide {
-		header = append(header, "FIFO", "URL")
+		header = append(header, "READ BY", "FIFO", "URL")
 	}
 	t := newTable("DEAD-LETTER QUEUE", header...)
 	for _, q := range all {
@@ -183,7 +192,7 @@ func queuesTable(all []httpapi.Queue, wide bool) *table {
 			row = []string{q.Name, "?", "?", "?", "?", "error: " + q.Error}
 		}
 		if wide {
-			row = append(row, strconv.FormatBool(q.FIFO), orDash(q.URL))
+			row = append(row, orDash(readers(&q)), strconv.FormatBool(q.FIFO), orDash(q.URL))
 		}
 		t.add(row...)
 	}

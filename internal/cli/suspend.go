@@ -2,10 +2,7 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net/http"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -21,15 +18,17 @@ func (p *program) suspendCommand() *cobra.Command {
 each when it is idle. It is remembered over a restart, until resume or an edit of
 suspend in the manifest.
 
-A name that a QueueJob and a WorkerPool both have is the QueueJob's: write
-workerpool/NAME for the other.`,
+Of a name that a QueueJob and a WorkerPool both have, say which is meant:
+queuejob/NAME or workerpool/NAME.`,
+		Example: "  queuemill suspend ping\n  queuemill suspend workerpool/thumbnails",
 	}, true, "suspended")
 }
 
 func (p *program) resumeCommand() *cobra.Command {
 	return p.suspendOrResume(&cobra.Command{
-		Use:   "resume QUEUEJOB… | WORKERPOOL…",
-		Short: "Receive messages again",
+		Use:     "resume QUEUEJOB… | WORKERPOOL…",
+		Short:   "Receive messages again",
+		Example: "  queuemill resume ping\n  queuemill resume workerpool/thumbnails",
 	}, false, "resumed")
 }
 
@@ -47,10 +46,17 @@ func (p *program) suspendOrResume(cmd *cobra.Command, suspend bool, done string)
 		if err != nil {
 			return err
 		}
+		meant := make([]object, len(args)) // all of them before the first is touched
+		known := directory{client: c}
+		for i, name := range args {
+			if meant[i], err = known.find(cmd.Context(), name); err != nil {
+				return err
+			}
+		}
 		changed := suspension{QueueJobs: []httpapi.QueueJob{}}
 		var items []any
-		for _, name := range args {
-			item, err := changed.add(cmd.Context(), c, name, suspend)
+		for _, o := range meant {
+			item, err := changed.add(cmd.Context(), c, o, suspend)
 			if err != nil {
 				return err
 			}
@@ -73,41 +79,14 @@ func (p *program) suspendOrResume(cmd *cobra.Command, suspend bool, done string)
 	return cmd
 }
 
-// add suspends or resumes what name means: a QueueJob, else a WorkerPool, unless
-// it says which.
-func (s *suspension) add(ctx context.Context, c *client.Client, name string, suspend bool) (any, error) {
-	name, isQueueJob := strings.CutPrefix(name, queueJobPrefix)
-	name, isPool := strings.CutPrefix(name, poolPrefix)
-	var none error
-	if !isPool {
-		qj, err := c.Suspend(ctx, name, suspend)
-		if err == nil {
-			s.QueueJobs = append(s.QueueJobs, qj)
-			return qj, nil
-		}
-		if isQueueJob || !isNotFound(err) {
-			return nil, err
-		}
-		none = err
-	}
-	wp, err := c.SuspendPool(ctx, name, suspend)
-	if err == nil {
+// add suspends or resumes one, and keeps how it is then.
+func (s *suspension) add(ctx context.Context, c *client.Client, o object, suspend bool) (any, error) {
+	if o.pool {
+		wp, err := c.SuspendPool(ctx, o.name, suspend)
 		s.WorkerPools = append(s.WorkerPools, wp)
-		return wp, nil
+		return wp, err
 	}
-	if none != nil && isNotFound(err) && !suggests(err) {
-		return nil, none
-	}
-	return nil, err
-}
-
-func isNotFound(err error) bool {
-	var problem *httpapi.Problem
-	return errors.As(err, &problem) && problem.Status == http.StatusNotFound
-}
-
-// suggests tells whether an error says what was probably meant.
-func suggests(err error) bool {
-	var problem *httpapi.Problem
-	return errors.As(err, &problem) && strings.HasPrefix(problem.Hint, "did you mean")
+	qj, err := c.Suspend(ctx, o.name, suspend)
+	s.QueueJobs = append(s.QueueJobs, qj)
+	return qj, err
 }

@@ -225,7 +225,7 @@ func showWork(line *progress, s httpapi.Status) {
 		jobs.Failed += qj.Jobs.Failed + qj.Jobs.Invalid
 	}
 	for _, q := range s.Queues {
-		if len(q.QueueJobs) > 0 {
+		if len(q.QueueJobs)+len(q.WorkerPools) > 0 {
 			waiting += q.Visible + q.Delayed
 		}
 	}

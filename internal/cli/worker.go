@@ -88,6 +88,9 @@ func (p *program) worker(ctx context.Context, path string, f flags.Flags) error 
 			return err
 		}
 	}
+	if err := f.Unhide(); err != nil {
+		return err
+	}
 	if err := f.Check(); err != nil {
 		return usagef(path+" --help shows how", "%v", err)
 	}

@@ -57,25 +57,33 @@ func queueJob(namespace, name, url string, depth *v1alpha1.QueueCounts) v1alpha1
 
 func TestQueuesAreNamedForPeopleAndToldApart(t *testing.T) {
 	depth := &v1alpha1.QueueCounts{Visible: 3, InFlight: 2, Delayed: 1}
-	got := queuesOf([]v1alpha1.QueueJob{
+	pool := func(namespace, name, url string, depth *v1alpha1.QueueCounts) v1alpha1.WorkerPool {
+		qj := queueJob(namespace, name, url, depth)
+		return v1alpha1.WorkerPool{ObjectMeta: qj.ObjectMeta, Spec: v1alpha1.WorkerPoolSpec{Queue: qj.Spec.Queue}, Status: v1alpha1.WorkerPoolStatus{Queue: depth}}
+	}
+	got := queuesOf(readersOf([]v1alpha1.QueueJob{
 		queueJob("a", "one", "https://sqs.eu-west-1.amazonaws.com/1/ping", depth),
 		queueJob("a", "two", "https://sqs.eu-west-1.amazonaws.com/1/ping", nil),
 		queueJob("b", "one", "https://sqs.eu-west-1.amazonaws.com/2/twin", nil),
 		queueJob("c", "one", "https://sqs.eu-west-1.amazonaws.com/3/twin", nil),
-	})
+	}, []v1alpha1.WorkerPool{
+		pool("a", "one", "https://sqs.eu-west-1.amazonaws.com/1/ping", nil),
+		pool("a", "thumbs", "https://sqs.eu-west-1.amazonaws.com/1/images", depth),
+	}))
 	var all []string
 	for _, q := range got {
-		all = append(all, q.Name+" "+strings.Join(q.QueueJobs, "+")+" "+q.Error)
+		all = append(all, q.Name+" "+strings.Join(q.QueueJobs, "+")+" "+strings.Join(q.WorkerPools, "+")+" "+q.Error)
 	}
 	want := []string{
-		"https://sqs.eu-west-1.amazonaws.com/2/twin one " + unknownDepth,
-		"https://sqs.eu-west-1.amazonaws.com/3/twin one " + unknownDepth,
-		"ping one+two ",
+		"https://sqs.eu-west-1.amazonaws.com/2/twin one  " + unknownDepth,
+		"https://sqs.eu-west-1.amazonaws.com/3/twin one  " + unknownDepth,
+		"images  thumbs ",
+		"ping one+two one ",
 	}
 	if diff := cmp.Diff(want, all); diff != "" {
 		t.Error(diff)
 	}
-	if q := got[2]; q.Visible != 3 || q.InFlight != 2 || q.Delayed != 1 {
+	if q := got[3]; q.Visible != 3 || q.InFlight != 2 || q.Delayed != 1 {
 		t.Errorf("%+v", q)
 	}
 }

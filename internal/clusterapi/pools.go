@@ -39,11 +39,15 @@ func (b *Backend) ListPools(ctx context.Context) ([]httpapi.WorkerPool, error) {
 	if err != nil {
 		return nil, err
 	}
+	return poolViews(all), nil
+}
+
+func poolViews(all []v1alpha1.WorkerPool) []httpapi.WorkerPool {
 	views := make([]httpapi.WorkerPool, len(all))
 	for i := range all {
 		views[i] = PoolView(&all[i])
 	}
-	return views, nil
+	return views
 }
 
 // SuspendPool is httpapi.Pools': it changes spec.suspend, as an edit would.

@@ -165,7 +165,12 @@ func (b *Backend) Status(ctx context.Context) (httpapi.Status, error) {
 	if err != nil {
 		return httpapi.Status{}, err
 	}
-	s := httpapi.Status{Version: b.version, QueueJobs: []httpapi.QueueJob{}, Queues: queuesOf(all), Idle: true}
+	s := httpapi.Status{Version: b.version, QueueJobs: []httpapi.QueueJob{}, Idle: true}
+	pools, err := b.WorkerPools(ctx)
+	if err == nil { // who wants them and may not see them is told by ListPools
+		s.WorkerPools = poolViews(pools)
+	}
+	s.Queues = queuesOf(readersOf(all, pools))
 	for i := range all {
 		view := View(&all[i])
 		s.Idle = s.Idle && idle(&all[i])

@@ -26,36 +26,68 @@ func queueLabel(source *v1alpha1.SQSSource) string {
 	return path.Base(source.URL)
 }
 
-// source says which queue a QueueJob reads: two that name the same one have the
-// same key.
-func sourceKey(qj *v1alpha1.QueueJob) string {
-	s := qj.Spec.Queue.SQS
-	if s == nil {
-		return ""
-	}
-	return cmp.Or(s.URL, s.Name+"@"+s.Region)
+// reader is a QueueJob or a WorkerPool with the queue that it reads.
+type reader struct {
+	name   string
+	pool   bool
+	source *v1alpha1.SQSSource   // nil: none
+	depth  *v1alpha1.QueueCounts // as the controller saw it last; nil: not known
 }
 
-// queuesOf are the queues that QueueJobs read, by name, with the numbers that
-// the controller saw last. Where two have one name, the name is the URL.
-func queuesOf(all []v1alpha1.QueueJob) []httpapi.Queue {
+func readersOf(queueJobs []v1alpha1.QueueJob, pools []v1alpha1.WorkerPool) []reader {
+	var all []reader
+	for i := range queueJobs {
+		qj := &queueJobs[i]
+		all = append(all, reader{qj.Name, false, qj.Spec.Queue.SQS, qj.Status.Queue})
+	}
+	for i := range pools {
+		wp := &pools[i]
+		all = append(all, reader{wp.Name, true, wp.Spec.Queue.SQS, wp.Status.Queue})
+	}
+	return all
+}
+
+// readers are all of the namespaces that are meant. An error beside them is of
+// a kind that could not be looked at.
+func (b *Backend) readers(ctx context.Context) ([]reader, error) {
+	queueJobs, err := b.QueueJobs(ctx)
+	pools, poolsErr := b.WorkerPools(ctx)
+	return readersOf(queueJobs, pools), cmp.Or(err, poolsErr)
+}
+
+// key says which queue is read: two readers that name the same one have the same
+// key; empty: none.
+func (r *reader) key() string {
+	if r.source == nil {
+		return ""
+	}
+	return cmp.Or(r.source.URL, r.source.Name+"@"+r.source.Region)
+}
+
+// queuesOf are the queues that are read, by name, with the numbers that the
+// controller saw last. Where two have one name, the name is the URL.
+func queuesOf(all []reader) []httpapi.Queue {
 	byKey := map[string]*httpapi.Queue{}
 	uses := map[string]int{}
 	for i := range all {
-		qj := &all[i]
-		key := sourceKey(qj)
+		r := &all[i]
+		key := r.key()
 		if key == "" {
 			continue
 		}
 		q := byKey[key]
 		if q == nil {
-			q = &httpapi.Queue{Name: queueLabel(qj.Spec.Queue.SQS), URL: qj.Spec.Queue.SQS.URL, QueueJobs: []string{}, Error: unknownDepth}
+			q = &httpapi.Queue{Name: queueLabel(r.source), URL: r.source.URL, QueueJobs: []string{}, WorkerPools: []string{}, Error: unknownDepth}
 			q.FIFO = path.Ext(q.Name) == ".fifo"
 			byKey[key] = q
 			uses[q.Name]++
 		}
-		q.QueueJobs = append(q.QueueJobs, qj.Name)
-		if n := qj.Status.Queue; n != nil {
+		if r.pool {
+			q.WorkerPools = append(q.WorkerPools, r.name)
+		} else {
+			q.QueueJobs = append(q.QueueJobs, r.name)
+		}
+		if n := r.depth; n != nil {
 			q.Visible, q.InFlight, q.Delayed, q.Error = int(n.Visible), int(n.InFlight), int(n.Delayed), ""
 		}
 	}
@@ -74,7 +106,7 @@ const unknownDepth = "the controller has not reported its depth"
 
 // ListQueues is httpapi.Queues's.
 func (b *Backend) ListQueues(ctx context.Context) ([]httpapi.Queue, error) {
-	all, err := b.QueueJobs(ctx)
+	all, err := b.readers(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -82,33 +114,30 @@ func (b *Backend) ListQueues(ctx context.Context) ([]httpapi.Queue, error) {
 }
 
 // OpenQueue is httpapi.Queues's. The queue is spoken to directly, with the
-// caller's own credentials (the AWS SDK's default chain): a role that the
-// QueueJob names is the controller's and is not assumed.
+// caller's own credentials (the AWS SDK's default chain): a role that its reader
+// names is the controller's and is not assumed.
 func (b *Backend) OpenQueue(ctx context.Context, name string) (queue.Queue, error) {
-	all, err := b.QueueJobs(ctx)
-	if err != nil {
-		return nil, err
-	}
+	all, err := b.readers(ctx)
 	for _, q := range queuesOf(all) {
 		if q.Name != name {
 			continue
 		}
 		for i := range all {
-			if source := all[i].Spec.Queue.SQS; source != nil && (queueLabel(all[i].Spec.Queue.SQS) == name || sourceKey(&all[i]) == name) {
-				own := *source
+			if r := &all[i]; r.source != nil && (queueLabel(r.source) == name || r.key() == name) {
+				own := *r.source
 				own.RoleARN = ""
 				return sqs.Open(ctx, own, sqs.Options{})
 			}
 		}
 	}
-	return nil, queue.ErrNotFound
+	return nil, cmp.Or(err, queue.ErrNotFound)
 }
 
 // CreateQueue is httpapi.Queues's: queues of a cluster are made by who runs
 // them.
 func (b *Backend) CreateQueue(context.Context, string) error {
 	return httpapi.NewProblem(http.StatusNotImplemented, "queues are not made from here",
-		"make it where it is served (aws sqs create-queue --queue-name NAME) and name it in a QueueJob")
+		"make it where it is served (aws sqs create-queue --queue-name NAME) and name it in a QueueJob or WorkerPool")
 }
 
 // idle tells whether nothing is left to do for a QueueJob, as far as its status

@@ -144,7 +144,7 @@ func (b *backend) ListQueues(ctx context.Context) ([]httpapi.Queue, error) {
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, httpapi.Queue{Name: name, Visible: d.Visible, InFlight: d.InFlight, Delayed: d.Delayed, QueueJobs: []string{}})
+		all = append(all, httpapi.Queue{Name: name, Visible: d.Visible, InFlight: d.InFlight, Delayed: d.Delayed, QueueJobs: []string{}, WorkerPools: []string{}})
 	}
 	slices.SortFunc(all, func(a, b httpapi.Queue) int { return cmp.Compare(a.Name, b.Name) })
 	return all, nil

@@ -20,7 +20,7 @@ func (s *Server) pools(ctx context.Context) ([]WorkerPool, error) {
 // status is everything at a glance.
 func (s *Server) status(ctx context.Context) (Status, error) {
 	status, err := s.backend.Controller.Status(ctx)
-	if err != nil {
+	if err != nil || status.WorkerPools != nil {
 		return status, err
 	}
 	status.WorkerPools, err = s.pools(ctx)

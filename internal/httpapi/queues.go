@@ -41,7 +41,7 @@ func (s *Server) getQueue(w http.ResponseWriter, r *http.Request) error {
 func (s *Server) noQueue(r *http.Request) error {
 	name := r.PathValue("name")
 	hint := "queuemill status lists them"
-	if status, err := s.backend.Controller.Status(r.Context()); err == nil {
+	if status, err := s.status(r.Context()); err == nil {
 		names := make([]string, len(status.Queues))
 		for i, q := range status.Queues {
 			names[i] = q.Name
@@ -50,6 +50,11 @@ func (s *Server) noQueue(r *http.Request) error {
 		for _, qj := range status.QueueJobs {
 			if qj.Name == name {
 				hint = fmt.Sprintf("the QueueJob %s reads the queue %s", name, qj.Queue)
+			}
+		}
+		for i := range status.WorkerPools {
+			if wp := &status.WorkerPools[i]; wp.Name == name {
+				hint = fmt.Sprintf("the WorkerPool %s reads the queue %s", name, wp.Queue)
 			}
 		}
 	}

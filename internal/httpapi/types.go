@@ -86,6 +86,7 @@ type Queue struct {
 	MaxReceiveCount          int      `json:"maxReceiveCount,omitempty"`
 	DeadLetterQueue          string   `json:"deadLetterQueue,omitempty"`
 	QueueJobs                []string `json:"queueJobs"`       // which read it
+	WorkerPools              []string `json:"workerPools"`     // whose workers do
 	Error                    string   `json:"error,omitempty"` // why the numbers are not known
 }
 
@@ -97,7 +98,7 @@ type Status struct {
 	Idle      bool       `json:"idle"`               // queues empty and every job finished
 	QueueJobs []QueueJob `json:"queueJobs"`
 
-	// WorkerPools are filled in from Backend.Pools.
+	// WorkerPools are filled in from Backend.Pools when the Controller leaves them nil.
 	WorkerPools []WorkerPool `json:"workerPools"`
 	Queues      []Queue      `json:"queues"`
 }

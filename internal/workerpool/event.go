@@ -16,6 +16,11 @@ const (
 	EventSilent     EventReason = "Silent"     // a worker has not answered for long
 )
 
+// eventReasons are all of them.
+var eventReasons = []EventReason{
+	EventScaled, EventSuspended, EventResumed, EventUnhealthy, EventHealthy, EventTrouble, EventShortLived, EventSilent,
+}
+
 // Event is one line of what a person should know: changes, not looks.
 type Event struct {
 	Time    time.Time
@@ -27,6 +32,7 @@ type Event struct {
 
 // event notes an Event for the next tell; p.mu is held.
 func (p *Pool) event(warning bool, reason EventReason, message string) {
+	p.o.Metrics.happened(p.pool, reason)
 	p.events = append(p.events, Event{Time: time.Now(), Pool: p.pool.Name, Reason: reason, Warning: warning, Message: message})
 }
 

@@ -91,9 +91,10 @@ func (f *Fleet) prepare(pool *v1alpha1.WorkerPool, suffix string) (cmd *exec.Cmd
 		return nil, r, err
 	}
 	w.Control, w.ExitWhenAlone, w.TempDir = "unix:"+r.Socket, exitWhenAlone, f.tempDir(r.Name)
+	hidden := w.Hide()
 	cmd = exec.Command(f.o.Executable, w.Args()...)
 	cmd.Args[0] = "queuemill"
-	cmd.Dir, cmd.Env = f.o.Dir, f.environment(&r)
+	cmd.Dir, cmd.Env = f.o.Dir, append(f.environment(&r), hidden...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // nobody's Ctrl-C, nobody's terminal
 	return cmd, r, nil
 }

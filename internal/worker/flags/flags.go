@@ -3,6 +3,7 @@ package flags
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"strconv"
 	"time"
 
@@ -26,7 +27,40 @@ const (
 const (
 	TokenEnv = "QUEUEMILL_WORKER_TOKEN" // that the control address wants
 	IDEnv    = "QUEUEMILL_WORKER_ID"    // that the worker's reports carry
+
+	// envPrefix and a number, from 0: NAME=VALUE, one of Env. Arguments are seen by
+	// every user of a machine, an environment by its owner alone.
+	envPrefix = "QUEUEMILL_WORKER_ENV_"
 )
+
+// Hide moves Env out of what Args tells, and returns it as variables of the
+// worker's own environment. Unhide is its other end.
+func (f *Flags) Hide() []string {
+	variables := make([]string, len(f.Env))
+	for i, v := range f.Env {
+		variables[i] = envPrefix + strconv.Itoa(i) + "=" + v.Name + "=" + v.Value
+	}
+	f.Env = nil
+	return variables
+}
+
+// Unhide takes what Hide made out of this process's environment, so that no
+// command inherits it.
+func (f *Flags) Unhide() error {
+	for i := 0; ; i++ {
+		name := envPrefix + strconv.Itoa(i)
+		text, ok := os.LookupEnv(name)
+		if !ok {
+			return nil
+		}
+		if err := (envValue{&f.Env}).Set(text); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		if err := os.Unsetenv(name); err != nil {
+			return err
+		}
+	}
+}
 
 // Flags are what a worker is told. Defaults returns them filled in; a zero
 // Concurrency, Visibility or DrainTimeout is its default.

@@ -2,8 +2,10 @@ package flags
 
 import (
 	"math/rand/v2"
+	"os"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -100,6 +102,37 @@ func TestTheTokenIsNeverAnArgument(t *testing.T) {
 	f := full()
 	if slices.ContainsFunc(f.Args(), func(a string) bool { return strings.Contains(a, "s3cret") }) {
 		t.Error("the token is in the arguments")
+	}
+}
+
+// What is hidden is in no argument, comes back as it was in its order, and is
+// then gone from the environment.
+func TestTheEnvironmentOfACommandIsHidden(t *testing.T) {
+	f := full()
+	f.Env = nil
+	for i := range 12 {
+		f.Env = append(f.Env, v1alpha1.EnvVar{Name: "N" + strconv.Itoa(i), Value: "s3cret=\n" + strconv.Itoa(i)})
+	}
+	want := f
+	hidden := f.Hide()
+	if slices.ContainsFunc(f.Args(), func(a string) bool { return strings.Contains(a, "s3cret") }) {
+		t.Errorf("in the arguments: %q", f.Args())
+	}
+	for _, v := range hidden {
+		name, value, _ := strings.Cut(v, "=")
+		t.Setenv(name, value)
+	}
+	got := parse(t, f.Args())
+	if err := got.Unhide(); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-hidden +back\n%s", diff)
+	}
+	for _, v := range os.Environ() {
+		if strings.Contains(v, "s3cret") {
+			t.Errorf("left for every command: %s", v)
+		}
 	}
 }
 
