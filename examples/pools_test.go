@@ -42,6 +42,7 @@ func TestThumbnailsAsAPool(t *testing.T) {
 	if err != nil || len(pictures) != 3 {
 		t.Errorf("thumbnails: %v, %v", pictures, err)
 	}
+	r.wantMetrics("../docs/OPERATIONS.md", true)
 	r.stop()
 }
 

@@ -17,9 +17,11 @@ type alert struct {
 	summary, description string
 }
 
-// alerts are the five. The gauges of a QueueJob come from the replica that
-// leads, so each is taken over the replicas before it is judged.
-func alerts() []alert {
+// alerts are all. The gauges of a QueueJob come from the replica that leads, so
+// each is taken over the replicas before it is judged.
+func alerts() []alert { return append(queueJobAlerts(), poolAlerts()...) }
+
+func queueJobAlerts() []alert {
 	return []alert{
 		{
 			name: "QueuemillFailuresGrow", page: "failures-grow", severity: "warning", lasting: "1m",
@@ -77,7 +79,7 @@ func monitoring() []part {
 	}
 	return []part{
 		{
-			"honorLabels keeps the label namespace of the metrics: it is the QueueJob's, not the controller's.",
+			"honorLabels keeps the label namespace of the metrics: it is the QueueJob's or WorkerPool's, not the controller's.",
 			monitor("PodMonitor", map[string]any{
 				"selector":            map[string]any{"matchLabels": selector},
 				"podMetricsEndpoints": []any{map[string]any{"port": "http", "path": "/metrics", "interval": "15s", "honorLabels": true}},

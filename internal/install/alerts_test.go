@@ -20,7 +20,7 @@ import (
 func TestEachAlertHasItsPage(t *testing.T) {
 	t.Parallel()
 	all := alerts()
-	if len(all) != 5 {
+	if len(all) != 10 {
 		t.Errorf("%d alerts", len(all))
 	}
 	for _, a := range all {
@@ -68,7 +68,9 @@ func TestAlertsReadMetricsThatAreThere(t *testing.T) {
 	sqs(t, up.SQSURL, "CreateQueue", `{"QueueName": "ping", "Attributes": {
 		"RedrivePolicy": "{\"deadLetterTargetArn\":\"arn:aws:sqs:us-east-1:000000000000:ping-dlq\",\"maxReceiveCount\":3}"}}`)
 	up.Stop(t)
-	options.Args = []string{"-f", filepath.Join(mill.Root(), "examples/ping/queuemill.yaml")}
+	options.Args = []string{
+		"-f", filepath.Join(mill.Root(), "examples/ping/queuemill.yaml"), "-f", filepath.Join(mill.Root(), "examples/thumbnails/pool.yaml"),
+	}
 	up = mill.Start(t, options)
 	up.WaitReady(t)
 

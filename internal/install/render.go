@@ -70,7 +70,7 @@ applied cluster-scoped.yaml. Put your namespace's name in place of "` + Namespac
     sed 's/namespace: ` + NamespacedNamespace + `$/namespace: team-a/' install-namespaced.yaml | kubectl apply -f -`
 
 	headAlerts = `
-For the Prometheus operator: what is scraped, and five alerts, each with a page
+For the Prometheus operator: what is scraped, and ten alerts, each with a page
 in docs/runbooks. Change the namespace and add the labels that your Prometheus
 selects by, if it does.`
 )
