@@ -7,14 +7,6 @@ import (
 	"github.com/queuemill/queuemill/internal/record"
 )
 
-// drain empties a node as a person does before its maintenance, and gives it
-// back. With a selector only those pods go.
-func (s *system) drain(t *testing.T, node, selector string) {
-	t.Helper()
-	s.kubectl(t, "", "drain", node, "--force", "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=120s", "--pod-selector="+selector)
-	s.kubectl(t, "", "uncordon", node)
-}
-
 // A pod that a drain takes away is not its job's failure, unless the template
 // says so.
 func drainedJobsRunElsewhere(t *testing.T, s *system) {
@@ -22,10 +14,10 @@ func drainedJobsRunElsewhere(t *testing.T, s *system) {
 	strict := s.apply(t, "drained-strict", `
   kubernetes: {jobTemplate: {spec: {backoffLimit: 0, podFailurePolicy: {rules: [{action: FailJob, onPodConditions: [{type: DisruptionTarget}]}]},
     template: {spec: {terminationGracePeriodSeconds: 1, restartPolicy: Never, containers: [{name: main, image: BUSYBOX, command: [sleep, "600"]}]}}}}}`)
-	first := s.awaitRunning(t, s.send(t, queue, "{}"))
-	other := s.awaitRunning(t, s.send(t, strict, "{}"))
+	first := s.awaitRunning(t, s.Send(t, queue, "{}"))
+	other := s.awaitRunning(t, s.Send(t, strict, "{}"))
 	for _, node := range []string{"node1", "node2"} {
-		s.drain(t, node, "")
+		s.Drain(t, node, "")
 	}
 	now := s.awaitRunning(t, first.Message.ID)
 	if now.UID != first.UID || now.LastAttempt() != 1 {

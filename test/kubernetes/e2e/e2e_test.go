@@ -8,6 +8,8 @@ import (
 	"flag"
 	"os"
 	"testing"
+
+	"github.com/queuemill/queuemill/test/kubernetes/site"
 )
 
 // TestMain lets all parts run side by side: they wait for pods, most of them,
@@ -23,7 +25,7 @@ func TestMain(m *testing.M) {
 // TestEndToEnd shares one cluster between its parts. Those that take a node
 // away come last and one by one.
 func TestEndToEnd(t *testing.T) {
-	s := start(t)
+	s := &system{site.Start(t, 2)}
 	t.Run("Features", func(t *testing.T) {
 		for name, run := range map[string]func(*testing.T, *system){
 			"FailingPingsAreMendedAndRetried":            failingPingsAreMendedAndRetried,

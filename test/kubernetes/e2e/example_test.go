@@ -41,7 +41,7 @@ func (s *system) byState(t *testing.T, queueJob string) map[record.State]int {
 func (s *system) awaitStates(t *testing.T, queueJob string, want map[record.State]int) {
 	t.Helper()
 	var got map[record.State]int
-	s.eventually(t, fmt.Sprintf("%s to have %v", queueJob, want), func() bool {
+	s.Eventually(t, fmt.Sprintf("%s to have %v", queueJob, want), func() bool {
 		got = s.byState(t, queueJob)
 		return fmt.Sprint(got) == fmt.Sprint(want)
 	}, func() string { return fmt.Sprint(got) })
@@ -52,7 +52,7 @@ func (s *system) awaitStates(t *testing.T, queueJob string, want map[record.Stat
 // side), and run again with one command.
 func failingPingsAreMendedAndRetried(t *testing.T, s *system) {
 	hosts := t.TempDir()
-	host := s.cluster.HostAddress()
+	host := s.Cluster.HostAddress()
 	known := filepath.Join(hosts, "hosts")
 	write(t, known, fmt.Sprintf("%[1]s web-1\n%[1]s web-2\n%[1]s web-3\n%[1]s db-1\n%[1]s cache-1\n", host))
 	queue := s.apply(t, "ping", fmt.Sprintf(`
@@ -77,19 +77,19 @@ func failingPingsAreMendedAndRetried(t *testing.T, s *system) {
               command: [sh, -c, 'address=$(awk -v name="$1" "\$2 == name {print \$1; exit}" /hosts/hosts); [ -n "$address" ] || { echo "$1 is unknown"; exit 2; }; exec ping -c "$2" -- "$address"', "--"]
               args: [$(TARGET), $(DURATION)]`, hosts))
 	for _, message := range lines(t, mill.Root(), "examples", "ping", "tasks.ndjson") {
-		s.send(t, queue, message)
+		s.Send(t, queue, message)
 	}
 	// 127.0.0.1 and web..example.com are names that no hosts file has here.
 	s.awaitStates(t, "ping", map[record.State]int{record.Succeeded: 7, record.Failed: 4, record.Invalid: 1})
-	failed := s.mill(t, 0, "jobs", "ping", "--state", "failed", "-o", "name")
+	failed := s.Mill(t, 0, "jobs", "ping", "--state", "failed", "-o", "name")
 	for name := range strings.FieldsSeq(failed) {
-		if text := s.mill(t, 0, "logs", name); !strings.Contains(text, "is unknown") {
+		if text := s.Mill(t, 0, "logs", name); !strings.Contains(text, "is unknown") {
 			t.Errorf("logs of %s: %q, want why it failed", name, text)
 		}
 	}
 
 	write(t, known, strings.Join(lines(t, known), "\n")+fmt.Sprintf("\n%[1]s db-2\n%[1]s printer\n%[1]s 127.0.0.1\n%[1]s web..example.com\n", host))
-	s.mill(t, 0, "retry", "--all", "--queuejob", "ping", "--state", "failed")
+	s.Mill(t, 0, "retry", "--all", "--queuejob", "ping", "--state", "failed")
 	s.awaitStates(t, "ping", map[record.State]int{record.Succeeded: 11, record.Invalid: 1})
 	for _, j := range s.jobs(t, "ping", "--state", "succeeded") {
 		want := 1
@@ -100,7 +100,7 @@ func failingPingsAreMendedAndRetried(t *testing.T, s *system) {
 			t.Errorf("%s succeeded in attempt %d, want %d", j.Name, j.LastAttempt(), want)
 		}
 	}
-	if n := s.depth(t, queue); n != 0 {
+	if n := s.Depth(t, queue); n != 0 {
 		t.Errorf("the queue holds %d messages, want none", n)
 	}
 }
@@ -116,7 +116,7 @@ func write(t *testing.T, path, text string) {
 // the machine stands in for EFS.
 func jobsShareAVolume(t *testing.T, s *system) {
 	shared := t.TempDir()
-	s.kubectl(t, fmt.Sprintf(`
+	s.Kubectl(t, fmt.Sprintf(`
 apiVersion: v1
 kind: PersistentVolume
 metadata: {name: shared}
@@ -152,7 +152,7 @@ spec: {accessModes: [ReadWriteMany], storageClassName: "", volumeName: shared, r
 	// Each but the first waits for what the one before it writes.
 	var ids []string
 	for i, name := range []string{"a", "b", "c"} {
-		ids = append(ids, s.send(t, queue, fmt.Sprintf(`{"input": "%s.csv", "output": "%c.csv"}`, name, 'b'+i)))
+		ids = append(ids, s.Send(t, queue, fmt.Sprintf(`{"input": "%s.csv", "output": "%c.csv"}`, name, 'b'+i)))
 	}
 	for _, id := range ids {
 		s.await(t, id, "the job to succeed", func(j httpapi.Job) bool { return j.State == record.Succeeded })
@@ -160,7 +160,7 @@ spec: {accessModes: [ReadWriteMany], storageClassName: "", volumeName: shared, r
 	if got := strings.Join(lines(t, shared, "d.csv"), " "); got != "n,name 1,x 2,y" {
 		t.Errorf("d.csv is %q, want the columns swapped three times", got)
 	}
-	nodes := s.kubectl(t, "", "get", "pods", "-n", ns, "-l", "app=csv", "-o", "jsonpath={.items[*].spec.nodeName}")
+	nodes := s.Kubectl(t, "", "get", "pods", "-n", ns, "-l", "app=csv", "-o", "jsonpath={.items[*].spec.nodeName}")
 	if !strings.Contains(nodes, "node1") || !strings.Contains(nodes, "node2") {
 		t.Errorf("the jobs ran on %s, want both nodes", nodes)
 	}

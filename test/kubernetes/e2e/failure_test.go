@@ -82,7 +82,7 @@ func describeSaysWhyAJobFailed(t *testing.T, s *system) {
 // gone. How long the reason took is in the log.
 func (f *failure) happens(t *testing.T, s *system) {
 	queue := s.apply(t, f.name, "  kubernetes: {jobTemplate: {spec: "+strings.ReplaceAll(f.job, "\n", " ")+"}}")
-	id := s.send(t, queue, "{}")
+	id := s.Send(t, queue, "{}")
 	s.await(t, id, "its Job", func(j httpapi.Job) bool { return j.Name != "" })
 	began := time.Now()
 	// Until the leader has gathered it, a failed Job says no more than that it failed.
@@ -93,11 +93,11 @@ func (f *failure) happens(t *testing.T, s *system) {
 	f.check(t, s, j)
 
 	if f.state == record.Failed { // describe looks at the pods itself until the leader has
-		s.eventually(t, "the reason on the Job", func() bool {
-			return s.kubectl(t, "", "get", "job", "-n", ns, j.Name, "-o", `jsonpath={.metadata.annotations.queuemill\.dev/reason}`) != ""
-		}, func() string { return s.kubectl(t, "", "get", "job", "-n", ns, j.Name, "-o", "yaml") })
+		s.Eventually(t, "the reason on the Job", func() bool {
+			return s.Kubectl(t, "", "get", "job", "-n", ns, j.Name, "-o", `jsonpath={.metadata.annotations.queuemill\.dev/reason}`) != ""
+		}, func() string { return s.Kubectl(t, "", "get", "job", "-n", ns, j.Name, "-o", "yaml") })
 	}
-	s.kubectl(t, "", "delete", "pods", "-n", ns, "-l", "job-name="+j.Name, "--force", "--grace-period=0")
+	s.Kubectl(t, "", "delete", "pods", "-n", ns, "-l", "job-name="+j.Name, "--force", "--grace-period=0")
 	if f.state == record.Failed {
 		f.check(t, s, s.job(t, id))
 	}
@@ -108,7 +108,7 @@ func (f *failure) check(t *testing.T, s *system, j httpapi.Job) {
 	if j.Cause == nil || j.Cause.Reason != f.reason || !strings.Contains(j.Cause.Detail, f.detail) {
 		t.Errorf("describe says %s, want %s with %q", asJSON(j.Cause), f.reason, f.detail)
 	}
-	text := s.mill(t, 0, "describe", j.Name)
+	text := s.Mill(t, 0, "describe", j.Name)
 	if !strings.Contains(text, string(f.reason)) || !strings.Contains(text, f.detail) {
 		t.Errorf("describe does not tell %s with %q:\n%s", f.reason, f.detail, text)
 	}
@@ -126,12 +126,12 @@ func aDeletedJobComesBackOrIsGone(t *testing.T, s *system) {
     containers: [{name: main, image: BUSYBOX, command: [sleep, "600"]}]}}}}}`
 	t.Run("OnSuccess", func(t *testing.T) {
 		t.Parallel()
-		queue := s.newQueue(t, "deleted-held", map[string]string{"VisibilityTimeout": "10"})
+		queue := s.NewQueue(t, "deleted-held", map[string]string{"VisibilityTimeout": "10"})
 		s.applyOn(t, "deleted-held", queue, strings.Replace(spec, "MODE", "OnSuccess", 1))
 		s.underOneLeader(t, func() {
-			id := s.send(t, queue, "{}")
+			id := s.Send(t, queue, "{}")
 			first := s.awaitRunning(t, id)
-			s.kubectl(t, "", "delete", "job", "-n", ns, first.Name)
+			s.Kubectl(t, "", "delete", "job", "-n", ns, first.Name)
 			s.await(t, id, "the message to come back", func(j httpapi.Job) bool { return j.State == record.Running && j.UID != first.UID })
 		})
 		s.awaitEvent(t, "deleted-held", "deleted")
@@ -140,14 +140,14 @@ func aDeletedJobComesBackOrIsGone(t *testing.T, s *system) {
 		t.Parallel()
 		queue := s.apply(t, "deleted-acked", strings.Replace(spec, "MODE", "OnCreate", 1))
 		s.underOneLeader(t, func() {
-			id := s.send(t, queue, "{}")
+			id := s.Send(t, queue, "{}")
 			j := s.awaitRunning(t, id)
-			s.kubectl(t, "", "delete", "job", "-n", ns, j.Name)
+			s.Kubectl(t, "", "delete", "job", "-n", ns, j.Name)
 			s.await(t, id, "the record to be gone", func(j httpapi.Job) bool { return j.Name == "" })
-			s.mill(t, 5, "describe", j.Name)
+			s.Mill(t, 5, "describe", j.Name)
 		})
 		s.awaitEvent(t, "deleted-acked", "deleted")
-		if n := s.depth(t, queue); n != 0 {
+		if n := s.Depth(t, queue); n != 0 {
 			t.Errorf("the queue holds %d messages, want none", n)
 		}
 	})
@@ -160,7 +160,7 @@ func aDeletedJobComesBackOrIsGone(t *testing.T, s *system) {
 func (s *system) underOneLeader(t *testing.T, do func()) {
 	t.Helper()
 	leader := func() string {
-		return s.kubectl(t, "", "get", "lease", "-n", install.Namespace, install.Name, "-o", "jsonpath={.spec.holderIdentity} {.spec.leaseTransitions}")
+		return s.Kubectl(t, "", "get", "lease", "-n", install.Namespace, install.Name, "-o", "jsonpath={.spec.holderIdentity} {.spec.leaseTransitions}")
 	}
 	for range 5 {
 		before := leader()
@@ -181,8 +181,8 @@ func (s *system) awaitRunning(t *testing.T, id string) httpapi.Job {
 func (s *system) awaitEvent(t *testing.T, queueJob, text string) {
 	t.Helper()
 	var notes string
-	s.eventually(t, "an event that says "+text, func() bool {
-		notes = s.kubectl(t, "", "get", "events.events.k8s.io", "-n", ns, "-o", `jsonpath={range .items[?(@.regarding.name=="`+queueJob+`")]}{.reason}: {.note}{"\n"}{end}`)
+	s.Eventually(t, "an event that says "+text, func() bool {
+		notes = s.Kubectl(t, "", "get", "events.events.k8s.io", "-n", ns, "-o", `jsonpath={range .items[?(@.regarding.name=="`+queueJob+`")]}{.reason}: {.note}{"\n"}{end}`)
 		return strings.Contains(strings.ToLower(notes), text)
 	}, func() string { return notes })
 }

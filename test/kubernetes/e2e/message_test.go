@@ -64,7 +64,7 @@ func messagesReachTheContainerByteForByte(t *testing.T, s *system) {
               volumeMounts: [{name: seen, mountPath: /seen}]`, confidential, seen))
 			ids := map[string]string{}
 			for what, body := range hostileBodies() {
-				ids[what] = s.send(t, queue, body)
+				ids[what] = s.Send(t, queue, body)
 			}
 			for what, body := range hostileBodies() {
 				id := ids[what]
@@ -92,7 +92,7 @@ func messagesReachTheContainerByteForByte(t *testing.T, s *system) {
 // that hold them.
 func (s *system) keepsSecret(t *testing.T, queueJob string) {
 	t.Helper()
-	listed := s.kubectl(t, "", "get", "queuejobs,jobs,pods,events", "-n", ns, "-o", "json", "-l", "queuemill.dev/queuejob="+queueJob)
+	listed := s.Kubectl(t, "", "get", "queuejobs,jobs,pods,events", "-n", ns, "-o", "json", "-l", "queuemill.dev/queuejob="+queueJob)
 	if !strings.Contains(listed, queueJob) {
 		t.Fatal("the list of Jobs is empty")
 	}
@@ -117,7 +117,7 @@ func eachAttemptHasItsLog(t *testing.T, s *system) {
 	queue := s.apply(t, "attempts", `
   kubernetes: {jobTemplate: {spec: {backoffLimit: 0, template: {spec: {restartPolicy: Never,
     containers: [{name: main, image: BUSYBOX, command: [sh, -c, 'echo "this is attempt $QUEUEMILL_ATTEMPT"; [ "$QUEUEMILL_ATTEMPT" = 3 ]']}]}}}}}`)
-	id := s.send(t, queue, "again and again")
+	id := s.Send(t, queue, "again and again")
 	for attempt := 1; attempt <= 3; attempt++ {
 		want := record.Failed
 		if attempt == 3 {
@@ -125,12 +125,12 @@ func eachAttemptHasItsLog(t *testing.T, s *system) {
 		}
 		j := s.await(t, id, fmt.Sprintf("the end of attempt %d", attempt), func(j httpapi.Job) bool { return j.State == want && j.LastAttempt() == attempt })
 		for n := 1; n <= attempt; n++ {
-			if got, want := s.mill(t, 0, "logs", j.Name, "--attempt", fmt.Sprint(n)), fmt.Sprintf("this is attempt %d\n", n); got != want {
+			if got, want := s.Mill(t, 0, "logs", j.Name, "--attempt", fmt.Sprint(n)), fmt.Sprintf("this is attempt %d\n", n); got != want {
 				t.Errorf("logs --attempt %d: %q, want %q", n, got, want)
 			}
 		}
 		if attempt < 3 {
-			s.mill(t, 0, "retry", j.Name)
+			s.Mill(t, 0, "retry", j.Name)
 		}
 	}
 }

@@ -6,15 +6,14 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/queuemill/queuemill/internal/install"
 	"github.com/queuemill/queuemill/test/cluster"
+	"github.com/queuemill/queuemill/test/kubernetes/site"
 	"github.com/queuemill/queuemill/test/mill"
 )
 
@@ -31,10 +30,10 @@ func noMessageRunsTwiceAtATime(t *testing.T, s *system) {
 		t.Fatal(err)
 	}
 	image := s.lockerImage(t)
-	dead := s.newQueue(t, "once-dead", nil)
-	queue := s.newQueue(t, "once", map[string]string{
+	dead := s.NewQueue(t, "once-dead", nil)
+	queue := s.NewQueue(t, "once", map[string]string{
 		"VisibilityTimeout": "10",
-		"RedrivePolicy":     fmt.Sprintf(`{"deadLetterTargetArn": "arn:aws:sqs:%s:000000000000:once-dead", "maxReceiveCount": "%d"}`, region, receives),
+		"RedrivePolicy":     fmt.Sprintf(`{"deadLetterTargetArn": "arn:aws:sqs:%s:000000000000:once-dead", "maxReceiveCount": "%d"}`, site.Region, receives),
 	})
 	s.applyOn(t, "once", queue, fmt.Sprintf(`
   ack: OnSuccess
@@ -53,7 +52,7 @@ func noMessageRunsTwiceAtATime(t *testing.T, s *system) {
 	failures := map[string]int{}
 	for n := range messages {
 		k := []int{0, 0, 0, 1, 0, 9}[n%6]
-		failures[s.send(t, queue, fmt.Sprintf(`{"n": %d, "failures": "%d"}`, n, k))] = k
+		failures[s.Send(t, queue, fmt.Sprintf(`{"n": %d, "failures": "%d"}`, n, k))] = k
 	}
 
 	ctx, stop := context.WithCancel(t.Context())
@@ -62,12 +61,12 @@ func noMessageRunsTwiceAtATime(t *testing.T, s *system) {
 	// The controllers stay where they are: their disruption budget lets none go
 	// while the other one is being killed.
 	for i, node := range []string{"node1", "node2"} {
-		s.eventually(t, "some to succeed", func() bool { return s.depth(t, queue) < messages-8*i }, s.queueText(t, queue))
-		s.drain(t, node, "batch.kubernetes.io/job-name")
+		s.Eventually(t, "some to succeed", func() bool { return s.Depth(t, queue) < messages-8*i }, s.queueText(t, queue))
+		s.Drain(t, node, "batch.kubernetes.io/job-name")
 	}
 	stop()
 	kills := <-killed
-	s.eventually(t, "the queue to be empty", func() bool { return s.depth(t, queue) == 0 }, s.queueText(t, queue))
+	s.Eventually(t, "the queue to be empty", func() bool { return s.Depth(t, queue) == 0 }, s.queueText(t, queue))
 
 	if overlaps, err := os.ReadFile(filepath.Join(shared, "overlaps")); err == nil {
 		t.Errorf("two containers of one message ran at the same time:\n%s", overlaps)
@@ -86,7 +85,7 @@ func noMessageRunsTwiceAtATime(t *testing.T, s *system) {
 			deadLetters++
 		}
 	}
-	if n := s.depth(t, dead); n != deadLetters {
+	if n := s.Depth(t, dead); n != deadLetters {
 		t.Errorf("the dead-letter queue holds %d messages, %d did not succeed", n, deadLetters)
 	}
 	if len(successes) < messages/2 {
@@ -110,14 +109,14 @@ func (s *system) lockerImage(t *testing.T) (name string) {
 	if err := image.WriteTo(archive); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.cluster.LoadImage(t.Context(), archive); err != nil {
+	if err := s.Cluster.LoadImage(t.Context(), archive); err != nil {
 		t.Fatal(err)
 	}
 	return image.Name
 }
 
 func (s *system) queueText(t *testing.T, queue string) func() string {
-	return func() string { return fmt.Sprintf("%d messages; %v", s.depth(t, queue), s.byState(t, "once")) }
+	return func() string { return fmt.Sprintf("%d messages; %v", s.Depth(t, queue), s.byState(t, "once")) }
 }
 
 // maxKills is how often a controller is killed: the kubelet waits twice as long
@@ -135,38 +134,13 @@ func (s *system) killControllers(ctx context.Context) (kills int) {
 			return kills
 		case <-tick.C:
 		}
-		pods, err := s.client.CoreV1().Pods(install.Namespace).List(ctx, metav1.ListOptions{})
+		pods, err := s.Client.CoreV1().Pods(install.Namespace).List(ctx, metav1.ListOptions{})
 		if err != nil || len(pods.Items) == 0 {
 			continue
 		}
-		pid := containerPID(&pods.Items[n%len(pods.Items)])
-		if pid != 0 && syscall.Kill(pid, syscall.SIGKILL) == nil {
+		if site.Kill(&pods.Items[n%len(pods.Items)]) {
 			kills++
 		}
 	}
 	return kills
-}
-
-// containerPID is the first process of the pod's container as this machine
-// numbers it, 0 when it does not run. Its control group names it.
-func containerPID(pod *corev1.Pod) int {
-	for _, status := range pod.Status.ContainerStatuses {
-		_, id, ok := strings.Cut(status.ContainerID, "://")
-		if !ok || status.State.Running == nil {
-			continue
-		}
-		groups, err := filepath.Glob("/proc/[0-9]*/cgroup")
-		if err != nil {
-			return 0
-		}
-		for _, path := range groups {
-			var pid int
-			if text, err := os.ReadFile(path); err == nil && strings.Contains(string(text), id) {
-				if _, err := fmt.Sscanf(path, "/proc/%d/cgroup", &pid); err == nil {
-					return pid
-				}
-			}
-		}
-	}
-	return 0
 }

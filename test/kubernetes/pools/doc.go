@@ -1,5 +1,5 @@
-// Package pools shows what a WorkerPool promises in a cluster: the shipped
-// controller against a real API server, and for each pod the shipped worker as a
-// process, with the command line, the token and the address that the pod gives
-// it. What containers add to that is shown on real nodes.
+// Package pools shows what a WorkerPool promises in a cluster: the shipped image
+// under the shipped manifests on real nodes, workers in containers of an image
+// that has nothing of ours, and a log outside of them, on a volume, in which each
+// message's work begins and ends.
 package pools
