@@ -14,17 +14,20 @@ type look struct {
 
 // read takes a sample for what it can be worth. A worker that is busy has a
 // message, whatever the queue counts in flight: SQS's counts are approximate and
-// late by up to a minute.
+// late by up to a minute. One that does not answer may have one: it is kept, but
+// wants no further workers, else those that are about to answer for the first time
+// would be taken for a backlog.
 //
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_GetQueueAttributes.html
 func read(x Sample) *look {
 	x.Workers = clamp(x.Workers, 0, mostWorkers)
 	x.Busy = clamp(x.Busy, 0, x.Workers)
+	x.Silent = clamp(x.Silent, 0, x.Busy)
 	x.Starting = clamp(x.Starting, 0, x.Workers)
 	return &look{
 		Sample:  x,
 		visible: messages(x.Visible),
-		running: max(messages(x.InFlight), int64(x.Busy)),
+		running: max(messages(x.InFlight), int64(x.Busy-x.Silent)),
 		delayed: messages(x.Delayed),
 	}
 }
@@ -33,7 +36,7 @@ func messages(n int) int64 { return max(min(int64(n), mostMessages), 0) }
 
 func (x *look) backlog() int64 { return x.visible + x.running }
 
-func (x *look) idle() bool { return x.backlog() == 0 && x.delayed == 0 }
+func (x *look) idle() bool { return x.backlog() == 0 && x.delayed == 0 && x.Busy == 0 }
 
 func (x *look) words() string {
 	words := fmt.Sprintf("%d waiting + %d running", x.visible, x.running)

@@ -280,6 +280,7 @@ func randomSample(r *rand.Rand, before Sample) Sample {
 	}
 	if x.Workers > 0 && r.IntN(3) > 0 {
 		x.Busy, x.Starting = r.IntN(x.Workers+1), r.IntN(x.Workers+1)
+		x.Silent = r.IntN(x.Busy + 1)
 	}
 	if r.IntN(10) == 0 { // some died, or were started by hand
 		x.Workers = max(x.Workers+r.IntN(7)-3, 0)

@@ -120,6 +120,20 @@ func TestReasons(t *testing.T) {
 			"0 waiting + 3 running (the queue counts 0 in flight) over 5 per worker wants 1; scale-in held as all 3 are busy",
 		},
 		{
+			"two that have just begun and have not answered yet", perWorker(1), settled(2),
+			Sample{Visible: 2, Workers: 2, Busy: 2, Silent: 2},
+			2, Steady,
+			time.Time{},
+			"2 waiting + 0 running over 1 per worker wants 2, as there are",
+		},
+		{
+			"none answers", perWorker(5), settled(3),
+			Sample{Workers: 3, Busy: 3, Silent: 3},
+			3, HeldByBusy,
+			time.Time{},
+			"0 waiting + 0 running over 5 per worker wants 0; scale-in held as all 3 are busy",
+		},
+		{
 			"busy ones stay", perWorker(5), settled(8),
 			Sample{InFlight: 4, Workers: 8, Busy: 4},
 			4, ScaleIn,

@@ -15,6 +15,7 @@ type Sample struct {
 	Workers  int // that receive, or will once they have started; not the retiring
 	Starting int // of Workers, those that have been started and are not ready yet
 	Busy     int // of Workers, those with a message in hand, or that don't answer
+	Silent   int // of Busy, those that don't answer: the queue alone counts what they have
 
 	// Service is the measured mean time one message takes; 0: unknown.
 	Service time.Duration

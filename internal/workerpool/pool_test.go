@@ -338,6 +338,22 @@ func TestWorkersThatCanNotBeStartedAreToldOfOnce(t *testing.T) {
 	})
 }
 
+// A container that has just begun to run does not answer yet: what it may have in
+// hand is in the queue's counts.
+func TestSilenceIsNoBacklog(t *testing.T) {
+	run(t, manifest(nil), func(b *bench) {
+		b.queue.set(2, 0, nil)
+		after(3 * time.Second)
+		b.fleet.Do(func(workers []*fleettest.FakeWorker) {
+			for _, w := range workers {
+				w.Silent = true
+			}
+		})
+		after(time.Minute)
+		b.want("two messages want two workers", func(s Status) bool { return s.Desired == 2 && s.Workers.Unknown == 2 })
+	})
+}
+
 func TestSilenceIsToldAndLeftAlone(t *testing.T) {
 	run(t, manifest(nil), func(b *bench) {
 		b.queue.set(2, 0, nil)

@@ -69,6 +69,9 @@ func sampleOf(at time.Time, depth queue.Depth, workers []fleet.Worker, template 
 		}
 		if w.Busy() {
 			x.Busy++
+			if w.Report == nil {
+				x.Silent++
+			}
 		}
 		if w.Template == template {
 			fresh++

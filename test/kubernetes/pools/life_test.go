@@ -2,12 +2,14 @@ package pools
 
 import (
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/queuemill/queuemill/test/cluster"
 	"github.com/queuemill/queuemill/test/kubernetes/site"
@@ -88,11 +90,20 @@ func (p *pool) evict(t *testing.T, name string) {
 func anEvictedWorkerFinishes(t *testing.T, s *system) {
 	p := s.apply(t, "evicted", "  scaling: {backlogPerWorker: 1, scaleInCooldown: 0s, interval: 500ms}",
 		"        terminationGracePeriodSeconds: 60", "          command: "+handler("sleep 8"))
+	var mu sync.Mutex
+	made := map[types.UID]bool{}
+	p.watchPods(t, func(pod *corev1.Pod) {
+		mu.Lock()
+		defer mu.Unlock()
+		made[pod.UID] = true
+	})
 	ids := p.send(t, 2)
 	p.await(t, "both are worked on", func() bool { return p.count(t, "start") == 2 })
-	p.watchPods(t, func(pod *corev1.Pod) {
-		t.Logf("%v %s %s %s deleted %v owner %v", time.Now().Format("05.000"), pod.Name, pod.Spec.NodeName, pod.Status.Phase, pod.DeletionTimestamp, pod.Labels["queuemill.dev/template-hash"])
-	})
+	mu.Lock()
+	if len(made) != 2 {
+		t.Errorf("%d pods were made for two messages", len(made))
+	}
+	mu.Unlock()
 	busy := p.pods(t)[0]
 	began := time.Now()
 	p.Drain(t, busy.Spec.NodeName, "queuemill.dev/workerpool=evicted")
