@@ -42,7 +42,7 @@ func startUp(t *testing.T, s *system) {
 			defer mu.Unlock()
 			return len(ready) == n
 		})
-		p.await(t, "the status says so", func() bool { return int(p.now(t).Status.Workers.Ready) == n })
+		p.await(t, "the status says so", func() bool { return p.now(t).Status.Workers.Ready == n })
 		whole := time.Since(began)
 		mu.Lock()
 		var times []time.Duration
