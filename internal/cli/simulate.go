@@ -89,7 +89,7 @@ or a duration. Default: process for a pool with spec.process, else node.`,
 	fs.Uint64Var(&f.seed, "seed", 1, "`NUMBER` that all randomness comes from")
 	fs.StringVar(&f.startUp, "start-up", "", "`TIME` a worker takes to start, or process, pod, fargate, node")
 	fs.DurationVar(&f.sampleDelay, "sample-delay", 0, "how old the queue's counts are; 2m30s is about CloudWatch's")
-	fs.StringVar(&f.chart, "chart", "", "write an HTML `FILE` with backlog, workers and waiting over time")
+	fs.StringVar(&f.chart, "chart", "", "write an HTML page, or a picture when its name ends in .svg, to this `FILE`: backlog, workers and waiting over time")
 	f.money.register(cmd)
 	p.addOutputFlags(cmd)
 	return cmd
@@ -155,7 +155,11 @@ func (p *program) simulate(f *simulateFlags) error {
 
 func writeChart(path, title string, runs []chart.Series) error {
 	var page bytes.Buffer
-	if err := chart.Write(&page, title, runs); err != nil {
+	draw := chart.HTML
+	if strings.EqualFold(filepath.Ext(path), ".svg") {
+		draw = chart.SVG
+	}
+	if err := draw(&page, title, runs); err != nil {
 		return err
 	}
 	if err := os.WriteFile(path, page.Bytes(), 0o644); err != nil {

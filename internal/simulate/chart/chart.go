@@ -1,9 +1,9 @@
-// Package chart draws simulations as one HTML page that needs nothing else: no
-// script, no font and no network.
+// Package chart draws simulations as one HTML page or one SVG picture that needs
+// nothing else: no script, no font and no network.
 package chart
 
 import (
-	_ "embed"
+	"embed"
 	"fmt"
 	"html/template"
 	"io"
@@ -14,10 +14,12 @@ import (
 	"github.com/queuemill/queuemill/internal/simulate"
 )
 
-//go:embed chart.html
-var page string
+//go:embed chart.html chart.svg
+var files embed.FS
 
-var pageTemplate = template.Must(template.New("chart").Parse(page))
+var templates = template.Must(template.New("").Funcs(template.FuncMap{
+	"times": func(a int, b float64) float64 { return float64(a) * b },
+}).ParseFS(files, "chart.html", "chart.svg"))
 
 // Series is one policy's run.
 type Series struct {
@@ -36,10 +38,11 @@ const (
 var colours = []string{"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"}
 
 type panel struct {
-	Title string
-	Lines []line
-	YTick []tick
-	XTick []tick
+	Title         string
+	Width, Height float64
+	Lines         []line
+	YTick         []tick
+	XTick         []tick
 }
 
 type line struct {
@@ -52,9 +55,18 @@ type tick struct {
 	Label string
 }
 
-// Write draws all runs into three panels over the same time: the backlog, the
+// HTML draws all runs into three panels over the same time: the backlog, the
 // workers, and how long the oldest message waits.
-func Write(w io.Writer, title string, runs []Series) error {
+func HTML(w io.Writer, title string, runs []Series) error {
+	return execute(w, "chart.html", title, runs)
+}
+
+// SVG draws the same as a picture that a page or a README can show.
+func SVG(w io.Writer, title string, runs []Series) error {
+	return execute(w, "chart.svg", title, runs)
+}
+
+func execute(w io.Writer, as, title string, runs []Series) error {
 	var end time.Duration
 	for _, run := range runs {
 		end = max(end, run.Result.Span)
@@ -64,7 +76,7 @@ func Write(w io.Writer, title string, runs []Series) error {
 		draw("workers", runs, end, nice, count, func(p simulate.Point) float64 { return float64(p.Workers + p.Retiring) }),
 		draw("the oldest message waits", runs, end, niceSpan, span, func(p simulate.Point) float64 { return p.Oldest.Seconds() }),
 	}
-	err := pageTemplate.Execute(w, map[string]any{"Title": title, "Panels": panels, "Width": width, "Height": height})
+	err := templates.ExecuteTemplate(w, as, map[string]any{"Title": title, "Panels": panels})
 	if err != nil {
 		return fmt.Errorf("draw the chart: %w", err)
 	}
@@ -79,7 +91,7 @@ func draw(title string, runs []Series, end time.Duration, round func(float64) fl
 		}
 	}
 	top = round(top)
-	d := panel{Title: title}
+	d := panel{Title: title, Width: width, Height: height}
 	for i, run := range runs {
 		d.Lines = append(d.Lines, line{
 			Name: run.Name, Colour: colours[i%len(colours)], Dashed: i >= len(colours),

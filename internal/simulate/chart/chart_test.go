@@ -21,11 +21,21 @@ func TestChart(t *testing.T) {
 		{At: 30 * time.Second, Waiting: 50, Workers: 7, Retiring: 1, Oldest: 30 * time.Second},
 		{At: time.Minute, Workers: 2},
 	}}
-	var out bytes.Buffer
-	if err := Write(&out, "burst of 100", []Series{{"five", r}, {"<script>ten", r}}); err != nil {
-		t.Fatal(err)
+	for name, draw := range drawings {
+		t.Run(name, func(t *testing.T) {
+			var out bytes.Buffer
+			if err := draw(&out, "burst of 100", []Series{{"five", r}, {"<script>ten", r}}); err != nil {
+				t.Fatal(err)
+			}
+			check(t, out.String())
+		})
 	}
-	page := out.String()
+}
+
+var drawings = map[string]func(io.Writer, string, []Series) error{"html": HTML, "svg": SVG}
+
+func check(t *testing.T, page string) {
+	t.Helper()
 	if n := strings.Count(page, "<polyline"); n != 6 {
 		t.Errorf("%d lines in three panels of two policies", n)
 	}
@@ -54,7 +64,9 @@ func TestChart(t *testing.T) {
 }
 
 func TestAnEmptyRunIsDrawn(t *testing.T) {
-	if err := Write(io.Discard, "nothing", []Series{{"none", &simulate.Result{}}}); err != nil {
-		t.Fatal(err)
+	for name, draw := range drawings {
+		if err := draw(io.Discard, "nothing", []Series{{"none", &simulate.Result{}}}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
