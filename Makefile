@@ -20,7 +20,7 @@ COMMITTED := $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 export GOFLAGS := -buildvcs=false $(filter-out -buildvcs=%,$(GOFLAGS))
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo demo-stop test cluster-up cluster-down bench compare lint fmt generate image image-push smoke-aws clean
+.PHONY: help build demo demo-stop test cluster-up cluster-down bench compare compare-pods lint fmt generate image image-push smoke-aws clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## [a-z]/ {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,11 @@ bench: build ## measure, and print a table with its conditions; ROW=sdk: those r
 compare: ## run test/scaling's loads in real time beside the simulator, about 25 minutes; charts in docs/scaling
 	@mkdir -p docs/scaling
 	$(GO) test ./test/scaling -run TestCompare -v -count 1 -timeout 2h -real -reports $(CURDIR)/docs/scaling $(COMPAREFLAGS)
+
+compare-pods: ## run a seed of test/scaling's loads in pods of a real cluster, 10 minutes, as root; charts in docs/scaling
+	@tools/test-packages nodes
+	@mkdir -p docs/scaling
+	$(GO) test ./test/scaling -run TestComparePods -v -count 1 -timeout 30m -pods -reports $(CURDIR)/docs/scaling $(COMPAREFLAGS)
 
 lint: $(BIN)/.lint-built ## check the code with golangci-lint
 	$(LINT) run

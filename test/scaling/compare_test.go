@@ -75,7 +75,7 @@ func TestCompare(t *testing.T) {
 		})
 	}
 	running.Wait()
-	report(t, all, predicted, measured)
+	report(t, "real.jsonl", all, predicted, measured)
 }
 
 func line(want, got figures) string {
@@ -83,8 +83,9 @@ func line(want, got figures) string {
 		got.Wait.P50, want.Wait.P50, got.Wait.P95, want.Wait.P95, got.WorkerHours, want.WorkerHours, got.ScaleOuts, want.ScaleOuts, got.ScaleIns, want.ScaleIns)
 }
 
-// report prints a table, the worst difference of each figure, and writes charts.
-func report(t *testing.T, all []*trial, predicted []figures, measured []*simulate.Result) {
+// report prints a table, the worst difference of each figure, and writes charts and
+// a file of figures.
+func report(t *testing.T, name string, all []*trial, predicted []figures, measured []*simulate.Result) {
 	t.Helper()
 	var table strings.Builder
 	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
@@ -124,7 +125,7 @@ func report(t *testing.T, all []*trial, predicted []figures, measured []*simulat
 	if *reports == "" {
 		return
 	}
-	if err := os.WriteFile(filepath.Join(*reports, "real.jsonl"), []byte(lines.String()), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(*reports, name), []byte(lines.String()), 0o644); err != nil {
 		t.Error(err)
 	}
 	for i, c := range all {

@@ -134,8 +134,13 @@ func predictions(t *testing.T, name string) []figures {
 
 // The simulator says today what it said before the real runs.
 func TestPredictionsStand(t *testing.T) {
-	all := predictions(t, "simulated.jsonl")
-	loads := trials(t)
+	stands(t, "simulated.jsonl", trials(t))
+	stands(t, "simulated-pods.jsonl", podTrials(t))
+}
+
+func stands(t *testing.T, name string, loads []*trial) {
+	t.Helper()
+	all := predictions(t, name)
 	if len(all) != len(loads) {
 		t.Fatalf("%d predictions for %d trials", len(all), len(loads))
 	}

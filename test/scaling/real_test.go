@@ -202,12 +202,17 @@ func newLaptop(t *testing.T, binary string, c *trial) *laptop {
 	return l
 }
 
-func (l *laptop) send(ctx context.Context, n int) (ids []string, err error) {
-	in := &sqs.SendMessageBatchInput{QueueUrl: &l.queue}
+func (l *laptop) send(ctx context.Context, n int) ([]string, error) {
+	return sendBatch(ctx, l.client, l.queue, n)
+}
+
+// sendBatch sends n messages, ten at most, and returns their IDs.
+func sendBatch(ctx context.Context, client *sqs.Client, queue string, n int) (ids []string, err error) {
+	in := &sqs.SendMessageBatchInput{QueueUrl: &queue}
 	for i := range n {
 		in.Entries = append(in.Entries, types.SendMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), MessageBody: aws.String("work")})
 	}
-	out, err := l.client.SendMessageBatch(ctx, in)
+	out, err := client.SendMessageBatch(ctx, in)
 	if err != nil {
 		return nil, err
 	}
