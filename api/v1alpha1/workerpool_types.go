@@ -281,8 +281,8 @@ type WorkerKubernetes struct {
 }
 
 // ScaleTargetRef is a Deployment of somebody else whose replicas follow the
-// backlog. Kubernetes chooses which of its pods end: the deletion cost and a
-// draining SIGTERM make it a good choice, no promise.
+// backlog. Kubernetes chooses which of its pods end, busy or not: they get SIGTERM
+// and their grace period, and the promise that busy is never ended is not made.
 type ScaleTargetRef struct {
 	// APIVersion is apps/v1.
 	// +kubebuilder:validation:Enum=apps/v1
@@ -305,7 +305,8 @@ type WorkerPoolStatus struct {
 	// ObservedGeneration is the generation of the spec that the rest is about.
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// Conditions: Ready, SourceHealthy, TemplateValid, Suspended and ScalingActive.
+	// Conditions: Ready, SourceHealthy, TemplateValid (with spec.kubernetes),
+	// TargetOwned (with spec.scaleTargetRef), Suspended and ScalingActive.
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`

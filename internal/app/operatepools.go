@@ -11,6 +11,8 @@ import (
 	fleetkubernetes "github.com/queuemill/queuemill/internal/fleet/kubernetes"
 	"github.com/queuemill/queuemill/internal/queue"
 	"github.com/queuemill/queuemill/internal/queue/sqs"
+	"github.com/queuemill/queuemill/internal/scaletarget"
+	"github.com/queuemill/queuemill/internal/workerpool"
 )
 
 // poolEngine runs the workers of a cluster's WorkerPools as pods.
@@ -38,4 +40,14 @@ func (e poolEngine) Open(ctx context.Context, wp *v1alpha1.WorkerPool) (queue.De
 		return nil, nil, err
 	}
 	return q, e.fleet(wp, q.URL()), nil
+}
+
+// OpenTarget reads the same queue; the Deployment is reached with the
+// controller's own rights.
+func (e poolEngine) OpenTarget(ctx context.Context, wp *v1alpha1.WorkerPool, older func(context.Context) (string, error)) (queue.DepthReporter, workerpool.Target, error) {
+	q, err := sqs.Open(ctx, *wp.Spec.Queue.SQS, sqs.Options{Namespace: wp.Namespace, Name: wp.Name})
+	if err != nil {
+		return nil, nil, err
+	}
+	return q, scaletarget.New(scaletarget.Options{Client: e.client, Namespace: wp.Namespace, Name: wp.Spec.ScaleTargetRef.Name, Older: older}), nil
 }

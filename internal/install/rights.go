@@ -25,6 +25,11 @@ func ControllerRules() []rbacv1.PolicyRule {
 		rule("", "secrets", "create", "delete", "get", "patch"),
 		rule("", "events", "list"),
 		rule("events.k8s.io", "events", "create", "patch"),
+		// Of a WorkerPool with a scaleTargetRef; the lists find who else scales it.
+		rule("apps", "deployments", "get"),
+		rule("apps", "deployments/scale", "get", "update"),
+		rule("autoscaling", "horizontalpodautoscalers", "list"),
+		rule("keda.sh", "scaledobjects", "list"),
 	}
 }
 
@@ -69,6 +74,7 @@ func OwnerRules() []rbacv1.PolicyRule {
 		rule(Group, "workerpools", VerbRun),
 		rule(Group, "workerpools/status", "patch"),
 		rule("events.k8s.io", "events", "create", "patch"),
+		rule("keda.sh", "scaledobjects", "list"),
 	}
 }
 

@@ -128,11 +128,6 @@ func TestWhatIsNotFollowedSaysWhy(t *testing.T) {
 		wp.Spec.Process = &v1alpha1.WorkerProcess{Command: []string{"work"}}
 	}))
 	w.awaitPool("laptop", queuejob.ConditionReady, metav1.ConditionFalse, "NeedsKubernetes")
-	w.applyPool("target", elsewhere(func(wp *v1alpha1.WorkerPool) {
-		wp.Spec.ScaleTargetRef = &v1alpha1.ScaleTargetRef{APIVersion: "apps/v1", Kind: "Deployment", Name: "mine"}
-	}))
-	w.awaitPool("target", queuejob.ConditionReady, metav1.ConditionFalse, "NotSupported")
-
 	wp := w.applyPool("allowed", nil)
 	w.awaitPool("allowed", queuejob.ConditionReady, metav1.ConditionTrue, "Scaling")
 	w.send("allowed", "a")

@@ -20,9 +20,6 @@ import (
 // have in hand.
 const PoolFinalizer = "queuemill.dev/workerpool"
 
-// reasonNotSupported: the API has it, this controller does not do it.
-const reasonNotSupported = "NotSupported"
-
 // pools reconciles WorkerPools beside QueueJobs.
 type pools struct{ *Operator }
 
@@ -99,16 +96,10 @@ func checkPool(wp *v1alpha1.WorkerPool) *refusal {
 		r.message = strings.Join(all, "; ")
 		return r
 	}
-	switch {
-	case wp.Spec.Process != nil:
+	if wp.Spec.Process != nil {
 		return &refusal{
 			reason: reasonNeedsKubernetes, template: true,
 			message: "spec.process runs on one machine, by queuemill up; in a cluster write spec.kubernetes.template instead",
-		}
-	case wp.Spec.ScaleTargetRef != nil:
-		return &refusal{
-			reason:  reasonNotSupported,
-			message: "this controller does not scale a Deployment of somebody else yet; write its pods as spec.kubernetes.template instead of spec.scaleTargetRef",
 		}
 	}
 	return nil
@@ -122,7 +113,7 @@ func (op pools) refuse(ctx context.Context, wp *v1alpha1.WorkerPool, why refusal
 	was := meta.FindStatusCondition(s.Conditions, queuejob.ConditionReady)
 	news := was == nil || was.Reason != why.reason || was.Message != why.message
 	// What was said while it was followed is not known any more.
-	for _, kind := range []string{queuejob.ConditionSourceHealthy, ConditionTemplateValid} {
+	for _, kind := range []string{queuejob.ConditionSourceHealthy, ConditionTemplateValid, ConditionTargetOwned} {
 		meta.RemoveStatusCondition(&s.Conditions, kind)
 	}
 	no := metav1.Condition{Status: metav1.ConditionFalse, Reason: why.reason, Message: why.message}

@@ -41,6 +41,7 @@ type poolRun struct {
 	verdict verdict              // on the template
 	pool    *workerpool.Pool     // nil while the queue is being opened
 	reopen  context.CancelFunc   // ends the Pool, since another queue is wanted; nil: there is none
+	opened  *v1alpha1.WorkerPool // as the last Pool was opened with; nil: none was
 	last    *workerpool.Status   // of the Pool, also of one that ended; nil: none was asked
 	opening error                // why the queue could not be opened; nil: it could, or is being tried
 }
@@ -107,7 +108,7 @@ func (r *poolRun) update(wp *v1alpha1.WorkerPool, refused *refusal) {
 	}
 	r.latest, r.refused = wp.Generation, refused
 	if refused == nil {
-		elsewhere := !reflect.DeepEqual(r.wp.Spec.Queue, wp.Spec.Queue)
+		elsewhere := !samePlaces(r.wp, wp)
 		r.wp = wp
 		switch {
 		case r.pool == nil: // opened with this one, or told when it is
@@ -119,6 +120,12 @@ func (r *poolRun) update(wp *v1alpha1.WorkerPool, refused *refusal) {
 		poke(r.edited)
 	}
 	poke(r.wake)
+}
+
+// samePlaces tells whether a Pool of a can go on with b: of the same queue, and
+// with the same workers.
+func samePlaces(a, b *v1alpha1.WorkerPool) bool {
+	return reflect.DeepEqual(a.Spec.Queue, b.Spec.Queue) && reflect.DeepEqual(a.Spec.ScaleTargetRef, b.Spec.ScaleTargetRef)
 }
 
 // change makes the Pool follow r.wp; r.mu is held.
@@ -164,30 +171,40 @@ func (r *poolRun) open(ctx context.Context, cancel context.CancelFunc) (*workerp
 	if r.last != nil {
 		state = r.last.State
 	}
-	r.mu.Unlock()
-	q, workers, err := r.op.o.Pools.Open(ctx, wp)
-	var pool *workerpool.Pool
-	if err == nil {
-		pool, err = workerpool.New(wp, workerpool.Options{
-			Queue: q, Fleet: workers, State: state, Metrics: r.op.o.PoolMetrics, OnEvent: r.told,
-			Logger: r.op.log.With(keyNamespace, wp.Namespace),
-		})
+	if was := r.opened; was != nil && !reflect.DeepEqual(was.Spec.ScaleTargetRef, wp.Spec.ScaleTargetRef) {
+		state = scale.State{} // it was about other workers
 	}
+	r.mu.Unlock()
+	pool, err := r.openPool(ctx, wp, state)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	defer poke(r.wake)
 	if r.opening = err; err != nil {
 		return nil, err
 	}
-	if !reflect.DeepEqual(r.wp.Spec.Queue, wp.Spec.Queue) { // edited meanwhile
+	if !samePlaces(r.wp, wp) { // edited meanwhile
 		cancel()
 		return nil, context.Canceled
 	}
-	r.pool, r.reopen = pool, cancel
+	r.pool, r.reopen, r.opened = pool, cancel, wp
 	if r.wp != wp {
 		r.change()
 	}
 	return pool, nil
+}
+
+func (r *poolRun) openPool(ctx context.Context, wp *v1alpha1.WorkerPool, state scale.State) (*workerpool.Pool, error) {
+	o := workerpool.Options{State: state, Metrics: r.op.o.PoolMetrics, OnEvent: r.told, Logger: r.op.log.With(keyNamespace, wp.Namespace)}
+	var err error
+	if wp.Spec.ScaleTargetRef != nil {
+		o.Queue, o.Target, err = r.op.o.Pools.OpenTarget(ctx, wp, func(ctx context.Context) (string, error) { return pools{r.op}.older(ctx, wp) })
+	} else {
+		o.Queue, o.Fleet, err = r.op.o.Pools.Open(ctx, wp)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return workerpool.New(wp, o)
 }
 
 func (r *poolRun) closed() {
@@ -225,15 +242,11 @@ func (r *poolRun) check(ctx context.Context) {
 		r.mu.Lock()
 		wp := r.wp
 		r.mu.Unlock()
-		bounded, cancel := context.WithTimeout(ctx, checkBound)
-		err := r.op.o.Pools.Check(bounded, wp)
-		cancel()
-		if ctx.Err() != nil {
-			return
-		}
-		again := jitter(2 * checkInvalid)
-		if r.judged(judgePod(err)) {
-			again = jitter(2 * checkValid)
+		var again time.Duration
+		if wp.Spec.ScaleTargetRef != nil {
+			again = r.letGo(ctx, wp)
+		} else {
+			again = r.checkTemplate(ctx, wp)
 		}
 		timer := time.NewTimer(again)
 		select {
@@ -243,6 +256,17 @@ func (r *poolRun) check(ctx context.Context) {
 		}
 		timer.Stop()
 	}
+}
+
+// checkTemplate returns when to do so again.
+func (r *poolRun) checkTemplate(ctx context.Context, wp *v1alpha1.WorkerPool) time.Duration {
+	bounded, cancel := context.WithTimeout(ctx, checkBound)
+	defer cancel()
+	err := r.op.o.Pools.Check(bounded, wp)
+	if ctx.Err() == nil && r.judged(judgePod(err)) {
+		return jitter(2 * checkValid)
+	}
+	return jitter(2 * checkInvalid)
 }
 
 func judgePod(err error) verdict {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/queuemill/queuemill/api/v1alpha1"
@@ -89,6 +90,11 @@ func (r *poolRun) status(old *v1alpha1.WorkerPoolStatus) v1alpha1.WorkerPoolStat
 		}
 		s.LastScaleOutTime, s.LastScaleInTime, s.IdleSince = micro(now.State.LastOut), micro(now.State.LastIn), micro(now.State.IdleSince)
 	}
+	other := ConditionTargetOwned
+	if r.wp.Spec.ScaleTargetRef != nil {
+		other = ConditionTemplateValid
+	}
+	meta.RemoveStatusCondition(&s.Conditions, other)
 	for _, c := range r.conditions(now) {
 		setCondition(&s.Conditions, s.ObservedGeneration, c)
 	}
@@ -107,6 +113,10 @@ func micro(t time.Time) *metav1.MicroTime {
 // conditions are what a person reads first; r.mu is held.
 func (r *poolRun) conditions(now *workerpool.Status) []metav1.Condition {
 	source := r.source(now)
+	if r.wp.Spec.ScaleTargetRef != nil {
+		ready := r.ready(now, &source, &metav1.Condition{})
+		return []metav1.Condition{ready, source, owned(now), r.suspended(now), r.scaling(now, &source)}
+	}
 	template := templateCondition(r.verdict, r.refused)
 	if template.Status == metav1.ConditionTrue {
 		template.Message = "the API server takes a pod of it"
@@ -131,15 +141,21 @@ func (r *poolRun) source(now *workerpool.Status) metav1.Condition {
 // ready says in one condition what a person has to do something about.
 func (r *poolRun) ready(now *workerpool.Status, source, template *metav1.Condition) metav1.Condition {
 	c := metav1.Condition{Type: queuejob.ConditionReady, Status: metav1.ConditionFalse}
+	trouble, words := "", ""
+	if r.wp.Spec.ScaleTargetRef != nil {
+		trouble, words = targetTrouble(now)
+	}
 	switch {
 	case r.refused != nil:
 		c.Reason, c.Message = r.refused.reason, r.refused.message+"; the workers of the spec before go on"
 	case template.Status == metav1.ConditionFalse:
 		c.Reason, c.Message = template.Reason, template.Message
-	case source.Status == metav1.ConditionFalse:
+	case source.Status == metav1.ConditionFalse && trouble == "":
 		c.Reason, c.Message = reasonUnhealthy, "the backlog is not known: the workers there are stay"
 	case r.wp.Spec.Suspend:
-		c.Reason, c.Message = reasonSuspended, "no worker is wanted while the pool is suspended"
+		c.Reason, c.Message = reasonSuspended, r.whileSuspended()
+	case trouble != "":
+		c.Reason, c.Message = trouble, words
 	case now == nil || source.Status == metav1.ConditionUnknown:
 		c.Reason, c.Message = reasonStarting, "the queue is being opened"
 	case now.Trouble != "" && now.Workers.Ready == 0 && now.Desired > 0:
@@ -150,9 +166,20 @@ func (r *poolRun) ready(now *workerpool.Status, source, template *metav1.Conditi
 	return c
 }
 
+func (r *poolRun) whileSuspended() string {
+	if r.wp.Spec.ScaleTargetRef != nil {
+		return "the Deployment's replicas stay as they are while the pool is suspended"
+	}
+	return "no worker is wanted while the pool is suspended"
+}
+
 func (r *poolRun) suspended(now *workerpool.Status) metav1.Condition {
 	c := metav1.Condition{Type: queuejob.ConditionSuspended, Status: metav1.ConditionFalse, Reason: "NotSuspended"}
 	if !r.wp.Spec.Suspend {
+		return c
+	}
+	if r.wp.Spec.ScaleTargetRef != nil {
+		c.Status, c.Reason, c.Message = metav1.ConditionTrue, reasonSuspended, r.whileSuspended()
 		return c
 	}
 	c.Status, c.Reason, c.Message = metav1.ConditionTrue, reasonSuspended, "all workers have gone"
@@ -166,7 +193,9 @@ func (r *poolRun) scaling(now *workerpool.Status, source *metav1.Condition) meta
 	c := metav1.Condition{Type: ConditionScalingActive, Status: metav1.ConditionFalse}
 	switch {
 	case r.wp.Spec.Suspend:
-		c.Reason, c.Message = reasonSuspended, "no worker is wanted while the pool is suspended"
+		c.Reason, c.Message = reasonSuspended, r.whileSuspended()
+	case now != nil && now.Refused != nil:
+		c.Reason, c.Message = string(now.Refused.Reason), now.Refused.Message
 	case source.Status == metav1.ConditionFalse:
 		c.Reason, c.Message = reasonUnhealthy, source.Message
 	case now == nil || now.Decision == nil:

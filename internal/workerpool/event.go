@@ -14,11 +14,17 @@ const (
 	EventTrouble    EventReason = "Trouble"    // workers can't be looked at, started or removed
 	EventShortLived EventReason = "ShortLived" // a worker ended right after its start
 	EventSilent     EventReason = "Silent"     // a worker has not answered for long
+
+	EventTargetMissing  EventReason = "TargetMissing"  // there is no such target
+	EventAlsoScaled     EventReason = "AlsoScaled"     // another autoscaler scales the target
+	EventAlsoWritten    EventReason = "AlsoWritten"    // a deploy tool writes the target's number too
+	EventTargetFollowed EventReason = "TargetFollowed" // the target is scaled again
 )
 
 // eventReasons are all of them.
 var eventReasons = []EventReason{
 	EventScaled, EventSuspended, EventResumed, EventUnhealthy, EventHealthy, EventTrouble, EventShortLived, EventSilent,
+	EventTargetMissing, EventAlsoScaled, EventAlsoWritten, EventTargetFollowed,
 }
 
 // Event is one line of what a person should know: changes, not looks.

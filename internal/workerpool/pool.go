@@ -95,7 +95,11 @@ func (p *Pool) Suspend(on bool) {
 	if p.suspended != on {
 		p.suspended = on
 		if on {
-			p.event(false, EventSuspended, "suspended: the workers go when they have nothing in hand")
+			what := "the workers go when they have nothing in hand"
+			if p.o.Target != nil {
+				what = "the target's replicas stay as they are"
+			}
+			p.event(false, EventSuspended, "suspended: "+what)
 		} else {
 			p.event(false, EventResumed, "resumed: the number of workers follows the backlog again")
 		}

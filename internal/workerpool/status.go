@@ -24,6 +24,8 @@ type Status struct {
 	State     scale.State               // what the next controller is given
 	Source    error                     // why the queue does not tell its numbers; nil: it does
 	Trouble   string                    // why workers don't start or can't work, in words
+	Refused   *RefusedError             // why the target's number is left alone; nil: it is not
+	Contested string                    // who else writes the target's number; empty: nobody
 }
 
 // Status tells how the pool does.

@@ -82,6 +82,7 @@ func (w *world) everything(account string, args ...string) {
 	w.features()
 	w.sameKey("system:serviceaccount:" + account + ":" + install.Name)
 	w.pool("pooled", w.queue("pooled"))
+	w.targeted("targeted", w.queue("targeted"))
 	if code := first.Stop(w.t); code != 0 {
 		w.t.Errorf("the controller's exit code is %d", code)
 	}
@@ -177,6 +178,25 @@ spec:
 	})
 }
 
+// targeted makes a WorkerPool that scales a Deployment, and waits until it has.
+func (w *world) targeted(name, url string) {
+	w.t.Helper()
+	w.send(url, `{"n":1}`, `{"n":2}`)
+	kubectl(w.t, "", "create", "deployment", name, "--image=works", "-n", w.namespace)
+	kubectl(w.t, fmt.Sprintf(`
+apiVersion: queuemill.dev/v1alpha1
+kind: WorkerPool
+metadata: {name: %s, namespace: %s}
+spec:
+  queue: {sqs: {url: %q, region: us-east-1}}
+  scaling: {backlogPerWorker: 1, interval: 100ms}
+  scaleTargetRef: {name: %[1]s}
+`, name, w.namespace, url), "create", "-f", "-")
+	w.until("the Deployment follows the backlog", func() bool {
+		return kubectl(w.t, "", "get", "deployment", name, "-n", w.namespace, "-o", "jsonpath={.spec.replicas}") == "2"
+	})
+}
+
 // workerPool is one as it is now.
 func (w *world) workerPool(name string) *v1alpha1.WorkerPool {
 	w.t.Helper()
@@ -188,16 +208,18 @@ func (w *world) workerPool(name string) *v1alpha1.WorkerPool {
 }
 
 // ends deletes QueueJobs, one with its Jobs, one of them running, and the
-// WorkerPool.
+// WorkerPools.
 func (w *world) ends() {
-	wp := &v1alpha1.WorkerPool{}
-	wp.Namespace, wp.Name = w.namespace, "pooled"
-	if err := w.api.Delete(w.t.Context(), wp); err != nil {
-		w.t.Fatal(err)
+	for _, name := range []string{"pooled", "targeted"} {
+		wp := &v1alpha1.WorkerPool{}
+		wp.Namespace, wp.Name = w.namespace, name
+		if err := w.api.Delete(w.t.Context(), wp); err != nil {
+			w.t.Fatal(err)
+		}
+		w.until("WorkerPool "+name+" is gone", func() bool {
+			return apierrors.IsNotFound(w.api.Get(w.t.Context(), client.ObjectKeyFromObject(wp), wp))
+		})
 	}
-	w.until("the WorkerPool is gone", func() bool {
-		return apierrors.IsNotFound(w.api.Get(w.t.Context(), client.ObjectKeyFromObject(wp), wp))
-	})
 	w.queueJob("gone", w.queue("gone"), "stays", "deletionPolicy: Delete\n")
 	w.send(w.queues.SQSURL+"/000000000000/gone", `{"n":1}`)
 	w.job("gone", "runs", func(j *batchv1.Job) bool { return j.Status.Active == 1 })
