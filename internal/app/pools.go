@@ -343,11 +343,9 @@ func (p *pools) SuspendPool(_ context.Context, name string, suspend bool) error 
 
 func (one *pooling) view() httpapi.WorkerPool {
 	wp, s := one.object.WorkerPool, one.pool.Status()
-	v := httpapi.WorkerPool{
-		Name: wp.Name, Queue: one.queueName, RunsOn: "process", MinWorkers: wp.Spec.MinWorkers, MaxWorkers: wp.Spec.MaxWorkers,
-		Suspended: s.Suspended, Leaving: one.leaving, Desired: s.Desired, Workers: s.Workers,
-		Messages: s.Queue, Decision: s.Decision, Trouble: s.Trouble, File: one.object.File,
-	}
+	v := httpapi.OfManifest(wp)
+	v.Queue, v.File, v.Suspended, v.Leaving = one.queueName, one.object.File, s.Suspended, one.leaving
+	v.Desired, v.Workers, v.Messages, v.Decision, v.Trouble = s.Desired, s.Workers, s.Queue, s.Decision, s.Trouble
 	if s.Source != nil {
 		v.SourceError = s.Source.Error()
 	}

@@ -19,14 +19,16 @@ func (p *program) doctorCommand() *cobra.Command {
 		Long: `Look for what will not work, and say of each thing what to do. Nothing is changed.
 The exit code is 1 when there is a problem.
 
-In a cluster that is: the version of Kubernetes and of the CRD, your rights and
-the controller's, whether a controller leads, clocks, and for each QueueJob what
-its conditions say and whether its deadline fits its acknowledgement. With
---queues the queues are asked too, with your own AWS credentials: whether there
-is a dead-letter queue that keeps messages longer than the queue itself, and
-whether maxReceiveCount leaves room for a restart.
+In a cluster that is: the version of Kubernetes and of the CRDs, your rights and
+the controller's, whether a controller leads, clocks, and for each QueueJob and
+WorkerPool what its conditions say. Of a QueueJob also whether its deadline fits
+its acknowledgement; of a WorkerPool whether its workers answer, and how long they
+hold a message. With --queues the queues are asked too, with your own AWS
+credentials: whether there is a dead-letter queue that keeps messages longer than
+the queue itself, and whether maxReceiveCount leaves room for a restart.
 
-Beside queuemill up it is the controller at --server, its QueueJobs and queues.`,
+Beside queuemill up it is the controller at --server, its QueueJobs, WorkerPools
+and queues.`,
 		Example: "  queuemill doctor\n  kubectl queuemill doctor -n team-a --queues",
 		Args:    argsNamed("", 0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -61,7 +61,7 @@ func controller(t *testing.T) *httptest.Server {
 		"/v1/status": httpapi.Status{
 			Version: "test", StartedAt: at(0), QueueJobs: []httpapi.QueueJob{qj},
 			WorkerPools: []httpapi.WorkerPool{{
-				Name: "thumbs", Queue: "images", RunsOn: "process", MaxWorkers: 10, Desired: 6, Workers: v1alpha1.WorkerCounts{Starting: 1, Ready: 5, Busy: 4},
+				VisibilitySeconds: 60, Name: "thumbs", Queue: "images", RunsOn: "process", MaxWorkers: 10, Desired: 6, Workers: v1alpha1.WorkerCounts{Starting: 1, Ready: 5, Busy: 4},
 				Messages: &v1alpha1.QueueCounts{Visible: 23, InFlight: 4},
 				Decision: &v1alpha1.ScalingDecision{Desired: 6, Reason: "23 waiting + 4 running over 5 per worker wants 6", Time: metav1.NewMicroTime(at(0))},
 			}},

@@ -75,30 +75,19 @@ func (b *Backend) SuspendPool(ctx context.Context, name string, suspend bool) er
 // PoolView is a WorkerPool as the API shows it.
 func PoolView(wp *v1alpha1.WorkerPool) httpapi.WorkerPool {
 	wp.SetDefaults()
-	v := httpapi.WorkerPool{
-		Name: wp.Name, Namespace: wp.Namespace, Queue: queueLabel(wp.Spec.Queue.SQS), RunsOn: runsOn(&wp.Spec),
-		MinWorkers: wp.Spec.MinWorkers, MaxWorkers: wp.Spec.MaxWorkers, Suspended: wp.Spec.Suspend, Leaving: !wp.DeletionTimestamp.IsZero(),
-		Desired: wp.Status.Desired, Workers: wp.Status.Workers, Messages: wp.Status.Queue, Decision: wp.Status.Decision,
-	}
+	v := httpapi.OfManifest(wp)
+	v.Queue, v.Leaving = queueLabel(wp.Spec.Queue.SQS), !wp.DeletionTimestamp.IsZero()
+	v.Desired, v.Workers, v.Messages, v.Decision = wp.Status.Desired, wp.Status.Workers, wp.Status.Queue, wp.Status.Decision
 	ready := meta.FindStatusCondition(wp.Status.Conditions, "Ready")
 	source := meta.FindStatusCondition(wp.Status.Conditions, "SourceHealthy")
 	switch {
 	case ready == nil:
-		v.Trouble = "no controller has seen it yet; queuemill doctor looks for one"
+		v.Trouble = notSeen
 	case source != nil && source.Status == metav1.ConditionFalse:
 		v.SourceError = source.Message
-	case ready.Status == metav1.ConditionFalse && !slices.Contains([]string{"Starting", "Suspended"}, ready.Reason):
+	case ready.Status == metav1.ConditionFalse && !slices.Contains([]string{"Starting", "Suspended"}, ready.Reason),
+		ready.Reason == "WorkersInTrouble":
 		v.Trouble = ready.Message
 	}
 	return v
-}
-
-func runsOn(s *v1alpha1.WorkerPoolSpec) string {
-	switch {
-	case s.Kubernetes != nil:
-		return "kubernetes"
-	case s.ScaleTargetRef != nil:
-		return "scaleTargetRef"
-	}
-	return "process"
 }

@@ -170,7 +170,7 @@ func (b *Backend) Status(ctx context.Context) (httpapi.Status, error) {
 	if err == nil { // who wants them and may not see them is told by ListPools
 		s.WorkerPools = poolViews(pools)
 	}
-	s.Queues = queuesOf(readersOf(all, pools))
+	s.Queues = QueuesOf(all, pools)
 	for i := range all {
 		view := View(&all[i])
 		s.Idle = s.Idle && idle(&all[i])
@@ -186,26 +186,31 @@ func View(qj *v1alpha1.QueueJob) httpapi.QueueJob {
 		Name: qj.Name, Namespace: qj.Namespace, Queue: queueLabel(qj.Spec.Queue.SQS), Executor: "kubernetes",
 		Ack: string(qj.Spec.Ack), MaxActive: qj.Spec.MaxActive, Suspended: qj.Spec.Suspend,
 		Jobs: httpapi.Counts(qj.Status.Jobs), Duplicates: qj.Status.Duplicates,
-		Conditions: []httpapi.Condition{},
+		Conditions: Conditions(&qj.ObjectMeta, qj.Status.Conditions),
 	}
 	if t := qj.Status.LastMessageTime; t != nil {
 		v.LastSeen = t.Time
 	}
-	for _, c := range qj.Status.Conditions {
-		v.Conditions = append(v.Conditions, httpapi.Condition{
+	return v
+}
+
+// Conditions are those of a QueueJob or WorkerPool as the API shows them, and
+// what its lack of any means. Never nil.
+func Conditions(of *metav1.ObjectMeta, stored []metav1.Condition) []httpapi.Condition {
+	all := []httpapi.Condition{}
+	for _, c := range stored {
+		all = append(all, httpapi.Condition{
 			Type: c.Type, Status: c.Status == metav1.ConditionTrue, Unknown: c.Status == metav1.ConditionUnknown,
 			Reason: c.Reason, Message: c.Message,
 		})
 	}
 	switch {
-	case !qj.DeletionTimestamp.IsZero():
-		v.Conditions = append(v.Conditions, httpapi.Condition{
-			Type: "Terminating", Status: true, Reason: "Deleted", Message: "it is being deleted",
-		})
-	case len(qj.Status.Conditions) == 0:
-		v.Conditions = append(v.Conditions, httpapi.Condition{
-			Type: "Ready", Reason: "NotSeen", Message: "no controller has seen it yet; queuemill doctor looks for one",
-		})
+	case !of.DeletionTimestamp.IsZero():
+		all = append(all, httpapi.Condition{Type: "Terminating", Status: true, Reason: "Deleted", Message: "it is being deleted"})
+	case len(all) == 0:
+		all = append(all, httpapi.Condition{Type: "Ready", Reason: "NotSeen", Message: notSeen})
 	}
-	return v
+	return all
 }
+
+const notSeen = "no controller has seen it yet; queuemill doctor looks for one"

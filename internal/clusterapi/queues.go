@@ -64,6 +64,11 @@ func (r *reader) key() string {
 	return cmp.Or(r.source.URL, r.source.Name+"@"+r.source.Region)
 }
 
+// QueuesOf are the queues that QueueJobs and WorkerPools read, by name.
+func QueuesOf(queueJobs []v1alpha1.QueueJob, pools []v1alpha1.WorkerPool) []httpapi.Queue {
+	return queuesOf(readersOf(queueJobs, pools))
+}
+
 // queuesOf are the queues that are read, by name, with the numbers that the
 // controller saw last. Where two have one name, the name is the URL.
 func queuesOf(all []reader) []httpapi.Queue {

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"k8s.io/client-go/rest"
 
+	"github.com/queuemill/queuemill/api/v1alpha1"
 	"github.com/queuemill/queuemill/internal/clusterapi"
 	"github.com/queuemill/queuemill/internal/httpapi"
 	"github.com/queuemill/queuemill/internal/install"
@@ -33,30 +35,52 @@ func Cluster(ctx context.Context, b *clusterapi.Backend, o ClusterOptions) (*Rep
 	installed := c.crd(ctx)
 	c.ownRights(ctx)
 	if !installed {
-		c.controller(ctx, nil)
+		c.controller(ctx, false)
 		return &c.report, nil
 	}
 	all, err := b.QueueJobs(ctx)
-	c.controller(ctx, all)
+	pools, poolsErr := b.WorkerPools(ctx)
+	c.controller(ctx, seenByOne(all, pools))
 	if err != nil {
 		c.add(found(Problem, "queuejobs", "", hintOf(err), "%v", err))
-		return &c.report, nil
 	}
-	if len(all) == 0 {
-		c.add(ok("queuejobs", "", "there are none in %s", scope(c.namespace)))
+	if poolsErr != nil {
+		c.add(found(Problem, "workerpools", "", hintOf(poolsErr), "%v", poolsErr))
+	}
+	if len(all)+len(pools) == 0 && err == nil && poolsErr == nil {
+		c.add(ok("queuejobs", "", "there are none in %s, and no WorkerPools", scope(c.namespace)))
 	}
 	for i := range all {
 		view := clusterapi.View(&all[i])
 		c.add(conditions(&view)...)
-		if seen := all[i].Status.ObservedGeneration; seen != 0 && seen != all[i].Generation {
-			c.add(found(Warning, "edit", label(&view), "is the controller running? see above", "the controller has not taken up the latest edit"))
-		}
+		c.edit(label(&view), all[i].Status.ObservedGeneration, all[i].Generation)
 		c.add(lease(&all[i])...)
 	}
+	for i := range pools {
+		view := clusterapi.PoolView(&pools[i])
+		c.add(workerPool(&view, clusterapi.Conditions(&pools[i].ObjectMeta, pools[i].Status.Conditions))...)
+		c.edit(poolLabel(&view), pools[i].Status.ObservedGeneration, pools[i].Generation)
+	}
+	for _, q := range clusterapi.QueuesOf(all, pools) {
+		c.add(readers(&q)...)
+	}
 	if o.Queues {
-		c.queues(ctx, all)
+		c.queues(ctx, all, pools)
 	}
 	return &c.report, nil
+}
+
+// edit looks whether the controller has seen the latest one.
+func (c *clusterExam) edit(about string, seen, latest int64) {
+	if seen != 0 && seen != latest {
+		c.add(found(Warning, "edit", about, "is the controller running? see above", "the controller has not taken up the latest edit"))
+	}
+}
+
+// seenByOne tells whether a controller was ever here.
+func seenByOne(queueJobs []v1alpha1.QueueJob, pools []v1alpha1.WorkerPool) bool {
+	return slices.ContainsFunc(queueJobs, func(qj v1alpha1.QueueJob) bool { return len(qj.Status.Conditions) > 0 }) ||
+		slices.ContainsFunc(pools, func(wp v1alpha1.WorkerPool) bool { return len(wp.Status.Conditions) > 0 })
 }
 
 func scope(namespace string) string {

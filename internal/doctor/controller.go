@@ -12,7 +12,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/queuemill/queuemill/api/v1alpha1"
 	"github.com/queuemill/queuemill/internal/install"
 )
 
@@ -22,9 +21,9 @@ const controllerPods = "app.kubernetes.io/name=queuemill,app.kubernetes.io/compo
 // controller looks for a controller that serves what is meant, by the Lease of
 // its leader: in its own namespace when it serves all, else in the served one.
 //
-// One that works without election has no Lease; that it was there shows in the
-// status of QueueJobs.
-func (c *clusterExam) controller(ctx context.Context, queueJobs []v1alpha1.QueueJob) {
+// One that works without election has no Lease; that it was there shows in a
+// status that it wrote: seen.
+func (c *clusterExam) controller(ctx context.Context, seen bool) {
 	const name = "controller"
 	homes := []string{install.Namespace}
 	if c.namespace != "" && c.namespace != install.Namespace {
@@ -36,7 +35,7 @@ func (c *clusterExam) controller(ctx context.Context, queueJobs []v1alpha1.Queue
 			c.add(found(Unknown, name, "", "", "could not be looked for: %v", c.backend.Explain(err)))
 			return
 		}
-		if slices.ContainsFunc(queueJobs, func(qj v1alpha1.QueueJob) bool { return len(qj.Status.Conditions) > 0 }) {
+		if seen {
 			c.add(found(Warning, name, "", "let it run with --leader-elect: then its Lease tells, and another one can take over",
 				"one has worked here without --leader-elect; whether it still runs can't be told"))
 			return

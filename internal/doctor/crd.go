@@ -16,7 +16,7 @@ import (
 
 const applyCRD = "apply the CRDs of this version: kubectl apply --server-side -f deploy/kubernetes/crds/"
 
-// crd looks whether the cluster's QueueJob is the one this program knows, by
+// crd looks whether the cluster's kinds are those this program knows, by
 // the schema that the API server publishes to everybody.
 func (c *clusterExam) crd(ctx context.Context) (installed bool) {
 	const name = "crd"
@@ -32,16 +32,31 @@ func (c *clusterExam) crd(ctx context.Context) (installed bool) {
 		c.add(found(Unknown, name, "", hintOf(err), "the schema of QueueJobs could not be read: %v", err))
 		return true
 	}
-	check, err := schema(data)
-	if err != nil {
-		check = found(Unknown, name, "", "", "the schema of QueueJobs could not be read: %v", err)
+	for _, k := range kinds {
+		check, err := k.schema(data)
+		if err != nil {
+			check = found(Unknown, name, "", "", "the schema of %ss could not be read: %v", k.name, err)
+		}
+		c.add(check)
 	}
-	c.add(check)
 	return true
 }
 
+// kind is one of ours, as this program knows it.
+type kind struct {
+	name         string
+	spec, status reflect.Type
+	lacking      Level // what it is when the cluster has none
+}
+
+// kinds are all. A cluster without WorkerPools runs QueueJobs all the same.
+var kinds = []kind{
+	{v1alpha1.KindQueueJob, reflect.TypeFor[v1alpha1.QueueJobSpec](), reflect.TypeFor[v1alpha1.QueueJobStatus](), Problem},
+	{v1alpha1.KindWorkerPool, reflect.TypeFor[v1alpha1.WorkerPoolSpec](), reflect.TypeFor[v1alpha1.WorkerPoolStatus](), Warning},
+}
+
 // schema compares the fields of a published schema with those of this program.
-func schema(openAPI []byte) (Check, error) {
+func (k *kind) schema(openAPI []byte) (Check, error) {
 	const name = "crd"
 	var document struct {
 		Components struct {
@@ -52,21 +67,21 @@ func schema(openAPI []byte) (Check, error) {
 		return Check{}, fmt.Errorf("read the OpenAPI document: %w", err)
 	}
 	for id, node := range document.Components.Schemas {
-		if !strings.HasSuffix(id, ".QueueJob") {
+		if !strings.HasSuffix(id, "."+k.name) {
 			continue
 		}
 		var missing, more []string
-		compare(node.Properties["spec"], reflect.TypeFor[v1alpha1.QueueJobSpec](), "spec", &missing, &more)
-		compare(node.Properties["status"], reflect.TypeFor[v1alpha1.QueueJobStatus](), "status", &missing, &more)
+		compare(node.Properties["spec"], k.spec, "spec", &missing, &more)
+		compare(node.Properties["status"], k.status, "status", &missing, &more)
 		switch {
 		case len(missing) > 0:
-			return found(Problem, name, "", applyCRD, "the CRD is older than this program: it has no %s", strings.Join(missing, ", ")), nil
+			return found(Problem, name, "", applyCRD, "the CRD of %s is older than this program: it has no %s", k.name, strings.Join(missing, ", ")), nil
 		case len(more) > 0:
-			return found(Warning, name, "", "use the command line of the controller's version", "the CRD is newer than this program, which knows no %s", strings.Join(more, ", ")), nil
+			return found(Warning, name, "", "use the command line of the controller's version", "the CRD of %s is newer than this program, which knows no %s", k.name, strings.Join(more, ", ")), nil
 		}
-		return ok(name, "", "QueueJob %s, with the fields of this version", v1alpha1.GroupVersion), nil
+		return ok(name, "", "%s %s, with the fields of this version", k.name, v1alpha1.GroupVersion), nil
 	}
-	return found(Problem, name, "", applyCRD, "this cluster has %s but no QueueJob in it", v1alpha1.GroupVersion), nil
+	return found(k.lacking, name, "", applyCRD, "this cluster has %s but no %s in it", v1alpha1.GroupVersion, k.name), nil
 }
 
 type schemaNode struct {

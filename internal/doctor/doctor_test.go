@@ -46,11 +46,14 @@ func TestQueueSettings(t *testing.T) {
 		"one receive":                    {once, v1alpha1.AckOnSuccess, &long, []string{"queue ok", "visibility ok", "dead-letter-queue ok", "max-receive-count warning"}},
 		"one receive is enough OnCreate": {once, v1alpha1.AckOnCreate, &long, []string{"queue ok", "visibility ok", "dead-letter-queue ok"}},
 		"dead letters out of sight":      {sound, v1alpha1.AckOnCreate, nil, []string{"queue ok", "visibility ok", "dead-letter-queue unknown"}},
+		"workers, all is well":           {sound, "", &long, []string{"queue ok", "dead-letter-queue ok", "max-receive-count ok"}},
+		"workers, one receive":           {once, "", &long, []string{"queue ok", "dead-letter-queue ok", "max-receive-count warning"}},
+		"workers, no dead letters":       {bare, "", nil, []string{"queue ok", "dead-letter-queue warning"}},
 		"no dead letters, OnSuccess":     {bare, v1alpha1.AckOnSuccess, nil, []string{"queue ok", "dead-letter-queue warning"}},
 		"no dead letters, OnCreate":      {bare, v1alpha1.AckOnCreate, nil, []string{"queue ok", "dead-letter-queue ok"}},
 		"no answer":                      {httpapi.Queue{Name: "ping", Error: "no such queue"}, v1alpha1.AckOnCreate, nil, []string{"queue problem"}},
 	} {
-		if got := levels(queueSettings(&c.queue, c.ack, c.deadLetters)); !slices.Equal(got, c.want) {
+		if got := levels(queueSettings(&c.queue, reading{ack: c.ack, workers: c.ack == ""}, c.deadLetters)); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
 	}
@@ -148,10 +151,10 @@ func TestServerVersion(t *testing.T) {
 	}
 }
 
-// published is what an API server says of the shipped CRD.
-func published(t *testing.T) map[string]any {
+// published is what an API server says of a shipped CRD.
+func published(t *testing.T, kind string) map[string]any {
 	t.Helper()
-	data, err := os.ReadFile("../../deploy/kubernetes/crds/queuemill.dev_queuejobs.yaml")
+	data, err := os.ReadFile("../../deploy/kubernetes/crds/queuemill.dev_" + strings.ToLower(kind) + "s.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,26 +176,35 @@ func published(t *testing.T) map[string]any {
 func TestSchema(t *testing.T) {
 	properties := func(node map[string]any) map[string]any { return node["properties"].(map[string]any) }
 	for name, c := range map[string]struct {
+		kind   int
 		change func(spec map[string]any)
 		want   Level
 		says   string
 	}{
-		"the shipped one": {func(map[string]any) {}, OK, ""},
-		"older":           {func(spec map[string]any) { delete(spec, "deduplicationWindow") }, Problem, "spec.deduplicationWindow"},
-		"older within": {func(spec map[string]any) {
+		"the shipped one":  {0, func(map[string]any) {}, OK, "QueueJob"},
+		"the shipped pool": {1, func(map[string]any) {}, OK, "WorkerPool"},
+		"an older pool":    {1, func(spec map[string]any) { delete(spec, "maxWorkers") }, Problem, "spec.maxWorkers"},
+		"older":            {0, func(spec map[string]any) { delete(spec, "deduplicationWindow") }, Problem, "spec.deduplicationWindow"},
+		"older within": {0, func(spec map[string]any) {
 			delete(properties(properties(spec["queue"].(map[string]any))["sqs"].(map[string]any)), "roleARN")
 		}, Problem, "spec.queue.sqs.roleARN"},
-		"newer": {func(spec map[string]any) { spec["priority"] = map[string]any{"type": "integer"} }, Warning, "spec.priority"},
+		"newer": {0, func(spec map[string]any) { spec["priority"] = map[string]any{"type": "integer"} }, Warning, "spec.priority"},
 	} {
-		node := published(t)
+		k := kinds[c.kind]
+		node := published(t, k.name)
 		c.change(properties(properties(node)["spec"].(map[string]any)))
-		document, err := json.Marshal(map[string]any{"components": map[string]any{"schemas": map[string]any{"dev.queuemill.v1alpha1.QueueJob": node}}})
+		document, err := json.Marshal(map[string]any{"components": map[string]any{"schemas": map[string]any{"dev.queuemill.v1alpha1." + k.name: node}}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := schema(document)
+		got, err := k.schema(document)
 		if err != nil || got.Level != c.want || !strings.Contains(got.Message, c.says) {
 			t.Errorf("%s: %+v, %v; want %s of %q", name, got, err, c.want, c.says)
+		}
+	}
+	for i, want := range []Level{Problem, Warning} { // QueueJobs do without WorkerPools
+		if got, err := kinds[i].schema([]byte("{}")); err != nil || got.Level != want {
+			t.Errorf("without %s: %+v, %v", kinds[i].name, got, err)
 		}
 	}
 }

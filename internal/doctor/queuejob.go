@@ -13,16 +13,23 @@ import (
 // goodWhen is what each condition is when all is well. Of others nothing is
 // known.
 var goodWhen = map[string]bool{
-	"Ready": true, "SourceHealthy": true, "TemplateValid": true,
+	"Ready": true, "SourceHealthy": true, "TemplateValid": true, "TargetOwned": true,
 	"Suspended": false, "RecordsFull": false, "BreakerOpen": false, "Terminating": false,
 }
 
 // conditions looks at what the controller says of a QueueJob.
 func conditions(qj *httpapi.QueueJob) []Check {
-	about := label(qj)
+	return judge(label(qj), qj.Conditions, "receives messages; the queue answers the controller", readyHint,
+		func(about string, c httpapi.Condition) Check { return wrong(about, qj, c) })
+}
+
+// judge looks at the conditions of a QueueJob or WorkerPool. well is said when
+// there is nothing to say; hint is for a Ready that is False, by its reason, and
+// wrong makes a Check of any other condition that is not as it should be.
+func judge(about string, all []httpapi.Condition, well string, hint func(reason string) string, wrong func(string, httpapi.Condition) Check) []Check {
 	var checks []Check
 	explained := false
-	for _, c := range qj.Conditions {
+	for _, c := range all {
 		if c.Type == "SourceHealthy" && c.Status && c.Message != "" {
 			checks = append(checks, ok("source", about, "the controller can use the queue: %s", c.Message))
 		}
@@ -31,11 +38,11 @@ func conditions(qj *httpapi.QueueJob) []Check {
 			continue
 		}
 		explained = true
-		checks = append(checks, wrong(about, qj, c))
+		checks = append(checks, wrong(about, c))
 	}
-	for _, c := range qj.Conditions {
+	for _, c := range all {
 		if c.Type == "Ready" && !c.Status && !explained {
-			checks = append(checks, found(Problem, "ready", about, readyHint(c.Reason), "%s", words(c)))
+			checks = append(checks, found(Problem, "ready", about, hint(c.Reason), "%s", words(c)))
 			explained = true
 		}
 		if c.Unknown {
@@ -43,7 +50,7 @@ func conditions(qj *httpapi.QueueJob) []Check {
 		}
 	}
 	if !explained {
-		checks = append(checks, ok("ready", about, "receives messages; the queue answers the controller"))
+		checks = append(checks, ok("ready", about, "%s", well))
 	}
 	return checks
 }
@@ -67,21 +74,29 @@ func wrong(about string, qj *httpapi.QueueJob, c httpapi.Condition) Check {
 func readyHint(reason string) string {
 	switch reason {
 	case "NotSeen":
-		return "is a controller running, and does it watch this namespace? kubectl get pods -A -l app.kubernetes.io/name=queuemill"
+		return hintNotSeen
 	case "NotAllowed":
-		return "add the line to the controller's allow-list; docs/KUBERNETES.md says where"
+		return hintNotAllowed
 	}
 	return "kubectl get queuejob shows more; or its controller's log"
 }
 
+const (
+	hintNotSeen    = "is a controller running, and does it watch this namespace? kubectl get pods -A -l app.kubernetes.io/name=queuemill"
+	hintNotAllowed = "add the line to the controller's allow-list; docs/KUBERNETES.md says where"
+)
+
 func words(c httpapi.Condition) string { return cmp.Or(c.Message, c.Reason, c.Type) }
 
 // label names a QueueJob for people.
-func label(qj *httpapi.QueueJob) string {
-	if qj.Namespace == "" {
-		return qj.Name
+func label(qj *httpapi.QueueJob) string { return within(qj.Namespace, qj.Name) }
+
+// within is a name with its namespace, where there is one.
+func within(namespace, name string) string {
+	if namespace == "" {
+		return name
 	}
-	return qj.Namespace + "/" + qj.Name
+	return namespace + "/" + name
 }
 
 // lease looks at how long a message may have to be held.

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -23,23 +24,35 @@ func asProblem(err error) (*httpapi.Problem, bool) {
 const queueTimeout = 10 * time.Second
 
 // queues asks each queue for its settings, with the caller's own credentials.
-func (c *clusterExam) queues(ctx context.Context, all []v1alpha1.QueueJob) {
-	seen := map[string]bool{}
-	for i := range all {
-		source := all[i].Spec.Queue.SQS
+func (c *clusterExam) queues(ctx context.Context, queueJobs []v1alpha1.QueueJob, pools []v1alpha1.WorkerPool) {
+	var sources []v1alpha1.SQSSource
+	read := map[string]reading{}
+	note := func(source *v1alpha1.SQSSource, by reading) {
 		if source == nil {
-			continue
+			return
 		}
 		own := *source
 		own.RoleARN = "" // the controller's
-		if key := own.URL + own.Name + own.Region; !seen[key] {
-			seen[key] = true
-			c.add(examineQueue(ctx, own, all[i].Spec.Ack)...)
+		known, seen := read[queueKey(&own)]
+		if !seen {
+			sources = append(sources, own)
 		}
+		read[queueKey(&own)] = reading{cmp.Or(known.ack, by.ack), known.workers || by.workers}
+	}
+	for i := range queueJobs {
+		note(queueJobs[i].Spec.Queue.SQS, reading{ack: queueJobs[i].Spec.Ack})
+	}
+	for i := range pools {
+		note(pools[i].Spec.Queue.SQS, reading{workers: true})
+	}
+	for _, source := range sources {
+		c.add(examineQueue(ctx, source, read[queueKey(&source)])...)
 	}
 }
 
-func examineQueue(ctx context.Context, source v1alpha1.SQSSource, ack v1alpha1.AckMode) []Check {
+func queueKey(s *v1alpha1.SQSSource) string { return s.URL + s.Name + s.Region }
+
+func examineQueue(ctx context.Context, source v1alpha1.SQSSource, by reading) []Check {
 	ctx, cancel := context.WithTimeout(ctx, queueTimeout)
 	defer cancel()
 	view, opened := lookAt(ctx, source)
@@ -52,7 +65,7 @@ func examineQueue(ctx context.Context, source v1alpha1.SQSSource, ack v1alpha1.A
 		dead, _ := lookAt(ctx, beside)
 		deadLetters = &dead
 	}
-	checks := queueSettings(&view, ack, deadLetters)
+	checks := queueSettings(&view, by, deadLetters)
 	if opened != nil && view.Error == "" {
 		checks = append(checks, queueClock(ctx, opened.URL(), view.Name)...)
 	}

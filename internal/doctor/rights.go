@@ -51,7 +51,7 @@ func (c *clusterExam) ownRights(ctx context.Context) {
 	c.add(c.ask(ctx, "your-rights-to-see", see, Problem, "status, jobs, describe and logs", install.RoleView))
 	// Writing manifests is another matter than working with jobs.
 	change := slices.DeleteFunc(rightsOf(install.EditRules(), c.namespace), func(a authorizationv1.ResourceAttributes) bool {
-		return a.Resource == "queuejobs" && a.Verb != "patch"
+		return (a.Resource == "queuejobs" || a.Resource == "workerpools") && a.Verb != "patch"
 	})
 	c.add(c.ask(ctx, "your-rights-to-change", change, Warning, "suspend, resume, retry, prune and delete", install.RoleEdit))
 }

@@ -27,8 +27,8 @@ func Server(ctx context.Context, c *client.Client, version string) (*Report, err
 	} else {
 		add(ok("version", "", "%s, as this command line", version))
 	}
-	if len(status.QueueJobs) == 0 {
-		add(ok("queuejobs", "", "there are none"))
+	if len(status.QueueJobs)+len(status.WorkerPools) == 0 {
+		add(ok("queuejobs", "", "there are none, and no WorkerPools"))
 	}
 	acks := map[string]v1alpha1.AckMode{} // by QueueJob
 	for i := range status.QueueJobs {
@@ -36,14 +36,23 @@ func Server(ctx context.Context, c *client.Client, version string) (*Report, err
 		acks[qj.Name] = v1alpha1.AckMode(qj.Ack)
 		add(conditions(qj)...)
 	}
+	for i := range status.WorkerPools {
+		wp := &status.WorkerPools[i]
+		add(workerPool(wp, seenHere(wp))...)
+	}
 	byName := map[string]*httpapi.Queue{}
 	for i := range status.Queues {
 		byName[status.Queues[i].Name] = &status.Queues[i]
 	}
 	for i := range status.Queues {
 		q := &status.Queues[i]
+		by := reading{workers: len(q.WorkerPools) > 0}
 		if len(q.QueueJobs) > 0 {
-			add(queueSettings(q, acks[q.QueueJobs[0]], byName[q.DeadLetterQueue])...)
+			by.ack = acks[q.QueueJobs[0]]
+		}
+		if by != (reading{}) {
+			add(readers(q)...)
+			add(queueSettings(q, by, byName[q.DeadLetterQueue])...)
 		}
 	}
 	return r, nil

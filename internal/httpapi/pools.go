@@ -4,8 +4,31 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/queuemill/queuemill/api/v1alpha1"
 	"github.com/queuemill/queuemill/internal/executor"
 )
+
+// OfManifest is the part of a WorkerPool's view that its manifest, with its
+// defaults, gives.
+func OfManifest(wp *v1alpha1.WorkerPool) WorkerPool {
+	s := &wp.Spec
+	v := WorkerPool{
+		Name: wp.Name, Namespace: wp.Namespace, MinWorkers: s.MinWorkers, MaxWorkers: s.MaxWorkers, Suspended: s.Suspend, RunsOn: "process",
+	}
+	switch {
+	case s.Kubernetes != nil:
+		v.RunsOn = "kubernetes"
+	case s.ScaleTargetRef != nil:
+		v.RunsOn = "scaleTargetRef"
+	}
+	if d := s.Worker.Visibility; d != nil {
+		v.VisibilitySeconds = d.Seconds()
+	}
+	if d := s.Worker.Timeout; d != nil {
+		v.TimeoutSeconds = d.Seconds()
+	}
+	return v
+}
 
 // pools are all WorkerPools by name; never nil without an error.
 func (s *Server) pools(ctx context.Context) ([]WorkerPool, error) {

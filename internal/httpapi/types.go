@@ -58,7 +58,11 @@ type WorkerPool struct {
 	MinWorkers int    `json:"minWorkers"`
 	MaxWorkers int    `json:"maxWorkers"`
 	Suspended  bool   `json:"suspended"`
-	Leaving    bool   `json:"leaving,omitempty"` // no manifest has it any more: its workers leave when they are idle
+
+	VisibilitySeconds float64 `json:"visibilitySeconds"`        // how long a message that is worked on is held at a time
+	TimeoutSeconds    float64 `json:"timeoutSeconds,omitempty"` // that one message may take; 0: no limit
+
+	Leaving bool `json:"leaving,omitempty"` // no manifest has it any more: its workers leave when they are idle
 
 	Desired int                   `json:"desired"` // workers that are wanted
 	Workers v1alpha1.WorkerCounts `json:"workers"` // that there are

@@ -1,7 +1,6 @@
 package operator
 
 import (
-	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -27,6 +26,7 @@ const (
 	reasonUnhealthy  = "SourceUnhealthy"
 	reasonWorkers    = "WorkersNotReady"
 	reasonScaling    = "Scaling"
+	reasonTrouble    = "WorkersInTrouble" // of a pool that is Ready: some can't work
 	reasonSuspending = "Suspending"
 )
 
@@ -160,8 +160,10 @@ func (r *poolRun) ready(now *workerpool.Status, source, template *metav1.Conditi
 		c.Reason, c.Message = reasonStarting, "the queue is being opened"
 	case now.Trouble != "" && now.Workers.Ready == 0 && now.Desired > 0:
 		c.Reason, c.Message = reasonWorkers, now.Trouble
+	case now.Trouble != "":
+		c.Status, c.Reason, c.Message = metav1.ConditionTrue, reasonTrouble, now.Trouble
 	default:
-		c.Status, c.Reason, c.Message = metav1.ConditionTrue, reasonScaling, cmp.Or(now.Trouble, "the number of workers follows the backlog")
+		c.Status, c.Reason, c.Message = metav1.ConditionTrue, reasonScaling, "the number of workers follows the backlog"
 	}
 	return c
 }
