@@ -31,6 +31,9 @@ type WorkerOptions struct {
 	// Token is what the control address wants, ID what reports carry.
 	Token, ID string
 
+	// Held is worker.Options'.
+	Held string
+
 	// Interrupts asks to stop: the first lets what runs finish, for DrainTimeout at
 	// most, the second ends it and gives it back.
 	Interrupts <-chan os.Signal
@@ -60,7 +63,7 @@ func Worker(ctx context.Context, o WorkerOptions) error {
 		return err
 	}
 	w, err := worker.New(worker.Options{
-		Queue: q, Name: q.Name(), Flags: *f, Handler: h, ID: o.ID, Logger: o.Logger, Metrics: worker.NewMetrics(registry),
+		Queue: q, Name: q.Name(), Flags: *f, Handler: h, ID: o.ID, Held: o.Held, Logger: o.Logger, Metrics: worker.NewMetrics(registry),
 	})
 	if err != nil {
 		return err

@@ -12,7 +12,7 @@ import (
 type State string
 
 const (
-	Starting State = "Starting" // asked for, does not receive yet
+	Starting State = "Starting" // asked for, does not receive yet; it may be Held
 	Ready    State = "Ready"    // receives, or would if there were messages
 	Retiring State = "Retiring" // receives no more; goes once it has nothing in hand
 	Ending   State = "Ending"   // its removal was asked for, or it ended by itself
@@ -25,6 +25,15 @@ type Worker struct {
 	Template  string // hash of what it was started from: v1alpha1.WorkerTemplateHash
 	State     State
 	StartedAt time.Time // zero: not yet
+
+	// Held: it began held back, and nobody ever told it to go on (Drain with
+	// false). So it has received nothing, whether it answers or not, and may be
+	// removed unasked. Every fleet starts its workers so; those of an earlier
+	// version are not.
+	Held bool
+
+	// Version is the fleet's own note of when it was looked at; see Remove.
+	Version string
 
 	// Report is what the worker itself last answered; nil: it did not, and is
 	// taken as busy.
@@ -79,11 +88,16 @@ type Fleet interface {
 
 	// Drain asks a worker to receive no more, or (on false) to go on, and returns
 	// its answer. ErrNotFound: there is none of that name and UID. Any other error
-	// means that it is not known what it did: busy.
+	// means that it is not known what it did: busy. That a worker was told to go on
+	// is written down before it is told: it is Held no more even when the answer is
+	// lost.
 	Drain(ctx context.Context, w Worker, on bool) (*Report, error)
 
 	// Remove ends the worker of that name and UID; the caller has its agreement,
-	// or it never became Ready. ErrNotFound: it is gone already.
+	// given after w was listed, or it is Held. ErrNotFound: it is gone already.
+	// ErrChanged: somebody told it to go on since it was listed, or may have;
+	// look again. (Where several controllers can have the fleet at once, that is
+	// what keeps one of them from ending what another has let go.)
 	Remove(ctx context.Context, w Worker) error
 
 	// Watch calls changed whenever a worker came, became ready or went, until ctx
@@ -94,6 +108,9 @@ type Fleet interface {
 var (
 	// ErrNotFound: there is no such worker (or not with that UID).
 	ErrNotFound = errors.New("no such worker")
+
+	// ErrChanged: the worker is not as it was listed any more.
+	ErrChanged = errors.New("the worker has changed since it was looked at")
 
 	// ErrUnavailable: workers can't be started now (quota, API server away).
 	ErrUnavailable = errors.New("no workers can be started now")

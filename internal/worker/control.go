@@ -1,7 +1,10 @@
 package worker
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"time"
 
 	"github.com/queuemill/queuemill/internal/fleet"
@@ -43,21 +46,51 @@ func (w *Worker) report() fleet.Report {
 	}
 }
 
+// heldBack tells whether the controller did not let it receive yet.
+func (w *Worker) heldBack() bool {
+	if w.o.Held == "" {
+		return false
+	}
+	_, err := os.Stat(w.o.Held)
+	return err != nil
+}
+
+// note writes down whether it may receive; w.mu is held.
+func (w *Worker) note(may bool) {
+	if w.o.Held == "" {
+		return
+	}
+	var err error
+	if may {
+		err = os.WriteFile(w.o.Held, nil, 0o600)
+	} else if err = os.Remove(w.o.Held); errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	if err != nil {
+		w.log.Warn("what the controller said is not written down; it is forgotten at a restart", keyError, err)
+	}
+}
+
 // Drain is control.Worker's.
-func (w *Worker) Drain(on bool) fleet.Report {
+func (w *Worker) Drain(on bool, term int64) fleet.Report {
 	late := time.NewTimer(drainWait)
 	defer late.Stop()
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.lastAsked = time.Now()
+	if !on && term != 0 && term <= w.drainedIn { // said before the drain, however late it comes
+		return w.report()
+	}
 	if w.draining != on {
 		w.log.Info("told by the controller", "drain", on)
+		w.note(!on)
 	}
 	w.draining = on
-	w.lastAsked = time.Now()
 	if !on {
 		w.wakeReceive.poke()
 		return w.report()
 	}
+	w.drainedIn = max(w.drainedIn, term)
 	w.polls.interrupt()
 	for len(w.polls.open) > 0 {
 		quiet := w.quiet

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -151,7 +152,7 @@ func TestAReceiveLoopThatStandsStillIsNotHealthy(t *testing.T) {
 func TestDrainAgreesWhenNothingIsInHand(t *testing.T) {
 	inWorld(t, func(s *setup) { s.do = takes(time.Minute, Result{Kind: Done}) }, func(w *world) {
 		w.send("x")
-		if r := w.w.Drain(true); r.Agreed() || !r.Draining || r.InHand != 1 || r.ID != "w1" {
+		if r := w.w.Drain(true, 0); r.Agreed() || !r.Draining || r.InHand != 1 || r.ID != "w1" {
 			w.Errorf("while it works: %+v", r)
 		}
 		w.send("y")
@@ -164,7 +165,7 @@ func TestDrainAgreesWhenNothingIsInHand(t *testing.T) {
 		}
 		w.pass(time.Hour)
 		w.wantLeft(1, 0)
-		if r := w.w.Drain(false); r.Draining {
+		if r := w.w.Drain(false, 0); r.Draining {
 			w.Errorf("told to go on: %+v", r)
 		}
 		w.pass(2 * time.Minute)
@@ -176,8 +177,65 @@ func TestADrainCallsOffTheReceivesAtOnce(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		w.pass(5 * time.Second)
 		start := time.Now()
-		if r := w.w.Drain(true); !r.Agreed() || time.Since(start) > 0 {
+		if r := w.w.Drain(true, 0); !r.Agreed() || time.Since(start) > 0 {
 			w.Errorf("%+v after %v", r, time.Since(start))
+		}
+	})
+}
+
+func TestAHeldWorkerReceivesOnceItIsLetGo(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "receives")
+	held := func(s *setup) { s.held = path }
+	for _, again := range []bool{false, true} { // it is started again in its place while it is held
+		inWorld(t, held, func(w *world) {
+			w.send("x")
+			w.pass(time.Hour)
+			w.wantLeft(1, 0)
+			if r := w.w.Report(); !r.Agreed() {
+				w.Errorf("held, for the time %v: %+v", again, r)
+			}
+			if again {
+				w.w.Drain(false, 1)
+				w.pass(time.Minute)
+				w.wantLeft(0, 0)
+			}
+		})
+	}
+	inWorld(t, held, func(w *world) { // and once it was let go
+		w.send("y")
+		w.pass(time.Minute)
+		w.wantLeft(0, 0)
+		w.w.Drain(true, 1)
+	})
+	inWorld(t, held, func(w *world) { // and drained
+		w.send("z")
+		w.pass(time.Minute)
+		w.wantLeft(1, 0)
+	})
+}
+
+func TestAnOvertakenOrderToGoOnChangesNothing(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		for _, order := range []struct {
+			drain   bool
+			term    int64
+			drained bool
+		}{
+			{true, 1, true},
+			{false, 2, false},
+			{true, 3, true},
+			{false, 2, true},
+			{false, 3, true},
+			{false, 4, false},
+			{true, 2, true},
+			{false, 3, true},
+			{false, 0, false},
+			{true, 0, true},
+			{false, 5, false},
+		} {
+			if r := w.w.Drain(order.drain, order.term); r.Draining != order.drained || w.w.Report().Draining != order.drained {
+				w.Errorf("%+v: %+v", order, r)
+			}
 		}
 	})
 }
@@ -196,7 +254,7 @@ func TestStopFinishesWhatRuns(t *testing.T) {
 			w.Fatal("it has not ended")
 		}
 		w.wantLeft(1, 0)
-		if w.w.Drain(false); !w.w.Report().Draining {
+		if w.w.Drain(false, 0); !w.w.Report().Draining {
 			w.Error("told to go on, it does so though it ends")
 		}
 	})
@@ -259,11 +317,11 @@ func TestWhateverAHandlerSaysAtTheDeadlineItIsGivenBackAtOnce(t *testing.T) {
 	}
 	for _, name := range []string{"work", "work.fifo"} {
 		inWorld(t, func(s *setup) { s.queue.Name, s.queue.FIFO, s.do = name, name != "work", do }, func(w *world) {
-			w.w.Drain(true)
+			w.w.Drain(true, 0)
 			for _, body := range []string{"1", "2", "3"} {
 				w.sendOne(queue.Outgoing{Body: body, GroupID: "g", DeduplicationID: body})
 			}
-			w.w.Drain(false)
+			w.w.Drain(false, 0)
 			w.pass(time.Second)
 			w.wantLeft(0, 3)
 			w.w.Stop()

@@ -40,7 +40,14 @@ type Options struct {
 	Handler Handler
 	ID      string       // its reports carry
 	Logger  *slog.Logger // nil: none
-	Metrics *Metrics     // nil: none
+
+	// Held is the path of a file that is there while the controller lets the
+	// worker receive; it is made and removed as the controller says, so that one
+	// that is started again in its place goes on as it was told. Empty: it
+	// receives from the start.
+	Held string
+
+	Metrics *Metrics // nil: none
 }
 
 // Worker pulls, runs and settles. Its methods may be called at any time, by
@@ -75,10 +82,11 @@ type Worker struct {
 	extends  trouble
 	settles  map[*hand]trouble // that wait for their next try
 
-	draining bool // told to receive nothing, until told otherwise
-	stopping bool // will end
-	stopped  chan struct{}
-	quiet    chan struct{} // closed and replaced when a receive came back
+	draining  bool  // told to receive nothing, until told otherwise
+	drainedIn int64 // the latest term in which it was told so
+	stopping  bool  // will end
+	stopped   chan struct{}
+	quiet     chan struct{} // closed and replaced when a receive came back
 
 	received   int       // messages so far
 	lastActive time.Time // a message came or left the hand
@@ -119,6 +127,7 @@ func New(o Options) (*Worker, error) {
 	}
 	now := time.Now()
 	w.lastActive, w.lastAsked, w.looped = now, now, now
+	w.draining = w.heldBack()
 	return w, nil
 }
 

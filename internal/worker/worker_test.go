@@ -299,11 +299,11 @@ func TestAFIFOGroupStaysInOrder(t *testing.T) {
 		return Result{Kind: Done}
 	}
 	inWorld(t, func(s *setup) { s.queue.Name, s.queue.FIFO, s.do = "work.fifo", true, do }, func(w *world) {
-		w.w.Drain(true)
+		w.w.Drain(true, 0)
 		for _, body := range []string{"a0", "a1", "b0", "a2", "b1", "a3"} {
 			w.sendOne(queue.Outgoing{Body: body, GroupID: body[:1], DeduplicationID: body})
 		}
-		w.w.Drain(false)
+		w.w.Drain(false, 0)
 		w.pass(time.Minute)
 		w.wantLeft(0, 0)
 		var a, b []string

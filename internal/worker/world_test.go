@@ -125,6 +125,7 @@ type setup struct {
 	flags flags.Flags
 	queue queuetest.Options
 	noDLQ bool
+	held  string
 	do    func(context.Context, *Task) Result
 }
 
@@ -148,7 +149,7 @@ func inWorld(t *testing.T, change func(*setup), body func(w *world)) {
 		w.q = queuetest.NewFake(s.queue)
 		var err error
 		w.w, err = New(Options{
-			Queue: w.q, Name: s.queue.Name, Flags: s.flags, Handler: w.h, ID: "w1",
+			Queue: w.q, Name: s.queue.Name, Flags: s.flags, Handler: w.h, ID: "w1", Held: s.held,
 			Logger:  slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 			Metrics: NewMetrics(w.reg),
 		})

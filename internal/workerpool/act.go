@@ -16,10 +16,6 @@ import (
 const (
 	atOnce = 16 // calls to workers
 
-	// hopeless is after how long a worker that never answered anybody is removed
-	// when it is not wanted.
-	hopeless = 10 * time.Second
-
 	// shortLife is less than a worker lives that does any good.
 	shortLife = 10 * time.Second
 
@@ -40,14 +36,13 @@ func (p *Pool) act(ctx context.Context, pool *v1alpha1.WorkerPool, do plan) {
 	for _, w := range do.drain {
 		g.Go(func() error { p.drain(ctx, w); return nil })
 	}
-	for _, w := range do.remove {
-		g.Go(func() error { p.remove(ctx, w); return nil })
-	}
 	_ = g.Wait() // each tells its own
 	if do.start == 0 || time.Now().Before(p.care.notBefore) {
 		return
 	}
+	p.care.begun = do.start
 	if err := p.o.Fleet.Start(ctx, pool, do.start); err != nil {
+		p.care.begun = 0 // nobody knows how many
 		p.care.failed(time.Now())
 		p.fail(ctx, starting, fmt.Errorf("start %d workers: %w", do.start, err))
 		return
@@ -55,34 +50,48 @@ func (p *Pool) act(ctx context.Context, pool *v1alpha1.WorkerPool, do plan) {
 	p.worked(starting)
 }
 
-// drain has a worker receive no more. One that never answered has nothing in
-// hand, as far as anybody can tell, and when it stays like that it is removed.
+// drain has a worker receive no more, and removes it when it has nothing in
+// hand. Its answer is of after the look at which w was seen: so the fleet can
+// tell whether somebody let it go since. One that is held never received.
 func (p *Pool) drain(ctx context.Context, w fleet.Worker) {
+	if w.Held {
+		p.remove(ctx, w)
+		return
+	}
 	report, err := p.o.Fleet.Drain(ctx, w, true)
 	switch {
 	case err == nil && report.Agreed():
 		p.remove(ctx, w)
 	case err == nil, errors.Is(err, fleet.ErrNotFound):
-	case w.State == fleet.Starting && w.Report == nil && (w.StartedAt.IsZero() || time.Since(w.StartedAt) > hopeless):
-		p.remove(ctx, w)
 	default:
 		p.log.Debug("a worker does not answer; it counts as busy", "worker", w.Name, "error", err)
 	}
 }
 
-// resume has a drained worker go on. One that does not, since it was told to end
-// by somebody else, say, is replaced at the next look.
+// resume lets a new worker go, or has a drained one go on. A drained one that
+// does not, since it was told to end by somebody else, say, is replaced at the
+// next look; a new one is asked again.
 func (p *Pool) resume(ctx context.Context, w fleet.Worker) {
-	if _, err := p.o.Fleet.Drain(ctx, w, false); err != nil && !errors.Is(err, fleet.ErrNotFound) {
+	_, err := p.o.Fleet.Drain(ctx, w, false)
+	if err == nil || errors.Is(err, fleet.ErrNotFound) {
+		return
+	}
+	p.log.Debug("a worker does not go on", "worker", w.Name, "error", err)
+	if !w.Held {
 		p.care.refuses(w.UID)
-		p.log.Debug("a drained worker does not go on", "worker", w.Name, "error", err)
 		p.lookNow()
 	}
 }
 
 func (p *Pool) remove(ctx context.Context, w fleet.Worker) {
-	p.care.expectEnd(w.UID)
-	if err := p.o.Fleet.Remove(ctx, w); err != nil && !errors.Is(err, fleet.ErrNotFound) {
+	p.care.expectEnd(w.UID, true)
+	err := p.o.Fleet.Remove(ctx, w)
+	switch {
+	case errors.Is(err, fleet.ErrChanged): // the change is what the next look is for
+		p.care.expectEnd(w.UID, false)
+		p.log.Debug("a worker is not removed", "worker", w.Name, "error", err)
+		return
+	case err != nil && !errors.Is(err, fleet.ErrNotFound):
 		p.fail(ctx, removing, fmt.Errorf("remove worker %s: %w", w.Name, err))
 		return
 	}

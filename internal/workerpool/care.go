@@ -2,6 +2,7 @@ package workerpool
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -13,7 +14,9 @@ import (
 type care struct {
 	service   service
 	known     map[string]*acquaintance // by UID
-	failures  int                      // workers that ended soon after their start, in a row
+	begun     int                      // workers that were started since the last look
+	failures  int                      // starts in a row whose workers ended soon after, or that failed
+	failedAt  time.Time                // the last of them
 	notBefore time.Time                // of the next start
 
 	mu *sync.Mutex // guards the acquaintances while workers are called
@@ -37,13 +40,15 @@ func (c *care) note(now time.Time, workers []fleet.Worker, p *Pool) {
 	c.service.note(workers)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	there := make(map[string]bool, len(workers))
+	there, unseen := make(map[string]bool, len(workers)), c.begun
+	c.begun = 0
 	for _, w := range workers {
 		there[w.UID] = true
 		a := c.known[w.UID]
 		if a == nil {
 			a = &acquaintance{name: w.Name, firstAt: now, answerAt: now}
 			c.known[w.UID] = a
+			unseen--
 		}
 		a.ends = a.ends || w.State == fleet.Ending
 		if w.State == fleet.Ready && now.Sub(a.firstAt) > shortLife {
@@ -59,20 +64,42 @@ func (c *care) note(now time.Time, workers []fleet.Worker, p *Pool) {
 			p.note(true, EventSilent, fmt.Sprintf("worker %s has not answered for %s; it counts as busy and is left alone", w.Name, longSilence))
 		}
 	}
+	var ended []string
 	for uid, a := range c.known {
 		if there[uid] {
 			continue
 		}
 		delete(c.known, uid)
-		if !a.ends && now.Sub(a.firstAt) < shortLife {
-			c.failed(now)
-			p.note(true, EventShortLived, fmt.Sprintf("worker %s ended right after its start; the next one waits %s", a.name, c.notBefore.Sub(now).Round(time.Millisecond)))
+		// Those that were seen before the last failure are of the start that failed.
+		if !a.ends && now.Sub(a.firstAt) < shortLife && a.firstAt.After(c.failedAt) {
+			ended = append(ended, a.name)
 		}
 	}
+	c.shortLived(now, ended, unseen, p)
+}
+
+// shortLived takes in that workers ended right after their start: some that were
+// seen, and some that had ended before anybody looked.
+func (c *care) shortLived(now time.Time, seen []string, unseen int, p *Pool) {
+	var what string
+	switch {
+	case len(seen) > 0:
+		what = "worker " + slices.Min(seen)
+		if more := len(seen) + max(0, unseen) - 1; more > 0 {
+			what += fmt.Sprintf(" and %d more", more)
+		}
+	case unseen > 0:
+		what = fmt.Sprintf("%d of the workers that were started last", unseen)
+	default:
+		return
+	}
+	c.failed(now)
+	p.note(true, EventShortLived, fmt.Sprintf("%s ended right after the start; the next one waits %s", what, c.notBefore.Sub(now).Round(time.Millisecond)))
 }
 
 // failed has the next start wait.
 func (c *care) failed(now time.Time) {
+	c.failedAt = now
 	c.notBefore = now.Add(restart.Half(c.failures))
 	c.failures++
 }
@@ -92,11 +119,11 @@ func (c *care) refuses(uid string) {
 	}
 }
 
-func (c *care) expectEnd(uid string) {
+func (c *care) expectEnd(uid string, ends bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if a := c.known[uid]; a != nil {
-		a.ends = true
+		a.ends = ends
 	}
 }
 
@@ -114,7 +141,7 @@ func (c *care) trouble(workers []fleet.Worker) string {
 		}
 	}
 	if c.failures > 2 {
-		return fmt.Sprintf("the last %d workers ended right after their start; their output says why", c.failures)
+		return fmt.Sprintf("workers ended right after their start, %d times in a row; their output says why", c.failures)
 	}
 	return ""
 }

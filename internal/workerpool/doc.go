@@ -9,11 +9,13 @@
 // and from the workers' own reports, and nothing of it is kept, so a controller
 // that takes over goes on where the last one was:
 //
-//	Starting ─▶ Ready ──drain──▶ Retiring ──agreed──▶ removed, by its UID
-//	              ▲                 │
-//	              └──wanted again───┘
+//	Starting, held ──let go──▶ Ready ──drain──▶ Retiring ──agreed──▶ removed, by its UID
+//	     │                       ▲                 │
+//	     │                       └──wanted again───┘
+//	     └─ not wanted ─▶ removed, unasked
 //
 // The invariant: a worker is removed only after it said that it has nothing in
-// hand and receives nothing more, or when it never answered anybody. No answer
-// means busy.
+// hand and receives nothing more, or when nobody ever let it receive. No answer
+// means busy. Both are of a moment; that nobody has let the worker go on since,
+// another controller say, is for the fleet to make sure (see fleet.Fleet.Remove).
 package workerpool

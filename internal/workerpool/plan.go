@@ -11,9 +11,9 @@ import (
 // plan is what to do so that there are as many workers as are wanted.
 type plan struct {
 	start  int
-	drain  []fleet.Worker // to receive no more
-	resume []fleet.Worker // that were drained, to go on
-	remove []fleet.Worker // that agreed
+	drain  []fleet.Worker // to receive no more; those that agree are removed
+	resume []fleet.Worker // to receive: new ones, and those that were drained
+	await  []fleet.Worker // that run and are held, and can't be asked yet
 }
 
 // planFor wants so many workers of the template. Those of another one stay until
@@ -24,6 +24,10 @@ func planFor(workers []fleet.Worker, template string, want int, stays func(uid s
 	for _, w := range workers {
 		switch {
 		case w.State == fleet.Ending:
+		case w.Held && w.Template != template: // works on nothing, and is not wanted
+			p.drain = append(p.drain, w)
+		case w.Held:
+			fresh = append(fresh, w)
 		case w.State == fleet.Retiring || w.Report != nil && w.Report.Draining:
 			retiring = append(retiring, w)
 		case w.Template == template:
@@ -40,18 +44,24 @@ func planFor(workers []fleet.Worker, template string, want int, stays func(uid s
 			p.resume = append(p.resume, w)
 			missing--
 		case w.Report.Agreed():
-			p.remove = append(p.remove, w)
+			p.drain = append(p.drain, w) // once more: what it said before this look does not count
 		}
 	}
 	p.start = max(0, missing)
-	fresh, p.drain = split(fresh, want)
+	fresh, surplus := split(fresh, want)
+	p.drain = append(p.drain, surplus...)
 	ready := 0
 	for _, w := range fresh {
-		if w.State == fleet.Ready {
+		switch {
+		case w.State == fleet.Ready:
 			ready++
+		case w.Held && w.Report != nil:
+			p.resume = append(p.resume, w)
+		case w.Held && !w.StartedAt.IsZero():
+			p.await = append(p.await, w)
 		}
 	}
-	_, surplus := split(old, max(0, want-ready))
+	_, surplus = split(old, max(0, want-ready))
 	p.drain = append(p.drain, surplus...)
 	return p
 }
@@ -71,6 +81,10 @@ func split(workers []fleet.Worker, keep int) (kept, surplus []fleet.Worker) {
 // have anything.
 func load(w fleet.Worker) int {
 	switch {
+	case w.Held && w.Report == nil:
+		return -3
+	case w.Held:
+		return -2
 	case w.State == fleet.Starting:
 		return -1
 	case w.Report == nil:

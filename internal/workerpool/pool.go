@@ -1,6 +1,7 @@
 package workerpool
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,8 +21,10 @@ const (
 	// pool's own interval is longer: they are there for nothing else.
 	retireEvery = time.Second
 
-	// soon bounds how often changes of workers are looked at.
-	soon = 50 * time.Millisecond
+	// soon bounds how often the workers are looked at by the clock, breath how
+	// often for changes: many that start side by side each tell of theirs.
+	soon   = 50 * time.Millisecond
+	breath = 5 * time.Millisecond
 )
 
 // Options of a Pool.
@@ -130,7 +133,7 @@ func (p *Pool) Run(ctx context.Context) error {
 	}
 	next := time.NewTimer(0)
 	defer next.Stop()
-	full, due := true, time.Time{}
+	full, due, looked := true, time.Time{}, time.Time{}
 	for {
 		select {
 		case <-ctx.Done():
@@ -138,6 +141,9 @@ func (p *Pool) Run(ctx context.Context) error {
 		case <-p.wake:
 			full = true
 		case <-changes:
+			if rest := breath - time.Since(looked); rest > 0 {
+				pause(ctx, rest)
+			}
 		case <-next.C:
 		}
 		now := time.Now()
@@ -145,14 +151,26 @@ func (p *Pool) Run(ctx context.Context) error {
 		if full {
 			due = now.Add(p.interval())
 		}
-		p.look(ctx, full)
+		again := p.look(ctx, full)
 		full = false
 		p.tell()
 		wait := max(soon, time.Until(due))
 		if p.Status().Workers.Retiring > 0 {
 			wait = min(wait, retireEvery)
 		}
+		if again > 0 {
+			wait = min(wait, again)
+		}
 		next.Reset(wait)
+		looked = time.Now()
+	}
+}
+
+// pause waits, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
 	}
 }
 
@@ -174,28 +192,26 @@ func (p *Pool) watch(ctx context.Context, changes chan<- struct{}) {
 		if err != nil && ctx.Err() == nil {
 			p.log.Warn("changes of workers are seen at the next look only", "error", err)
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(p.interval()):
-		}
+		pause(ctx, p.interval())
 	}
 }
 
 // look brings the workers to the number that is wanted. A full look decides
-// that number anew.
-func (p *Pool) look(ctx context.Context, full bool) {
+// that number anew. again is when to look once more, if not at the next change;
+// 0: no need.
+func (p *Pool) look(ctx context.Context, full bool) (again time.Duration) {
 	p.step.Lock()
 	defer p.step.Unlock()
 	if p.o.Target != nil {
 		if full {
 			p.followTarget(ctx)
 		}
-		return
+		return 0
 	}
 	workers, err := p.o.Fleet.List(ctx)
 	if err != nil {
 		p.fail(ctx, looking, fmt.Errorf("look at the workers: %w", err))
-		return
+		return 0
 	}
 	p.worked(looking)
 	p.care.note(time.Now(), workers, p)
@@ -203,7 +219,15 @@ func (p *Pool) look(ctx context.Context, full bool) {
 		p.decide(ctx, workers)
 	}
 	pool, template, want := p.wanted(workers)
-	p.act(ctx, pool, planFor(workers, template, want, p.care.staysDrained))
+	do := planFor(workers, template, want, p.care.staysDrained)
+	p.act(ctx, pool, do)
+	if len(do.resume) > 0 { // they are ready, as a rule
+		again = soon
+	}
+	for _, w := range do.await { // it can be asked any moment, or not for long
+		again = cmp.Or(again, max(soon, time.Since(w.StartedAt)/8))
+	}
+	return again
 }
 
 // wanted is how many workers of which template there are to be. More than max

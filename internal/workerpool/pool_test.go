@@ -150,7 +150,7 @@ func TestTheNumberFollowsTheBacklog(t *testing.T) {
 		after(time.Second)
 		b.counts(0, 0, 0, 0)
 		b.queue.set(4, 0, nil)
-		after(2 * time.Second) // a look, and no more
+		after(2100 * time.Millisecond) // a look, the start, and no more
 		b.want("four wanted", func(s Status) bool {
 			return s.Desired == 4 && s.Workers.Starting == 0 && strings.Contains(s.Decision.Reason, "4 waiting") && s.Queue.Visible == 4
 		})

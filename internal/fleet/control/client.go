@@ -46,10 +46,10 @@ func (c *Client) Report(ctx context.Context) (fleet.Report, error) {
 	return r, nil
 }
 
-// Drain asks it to receive no more, or on false to go on. After an error it is
-// not known which of the two it does.
-func (c *Client) Drain(ctx context.Context, on bool) (fleet.Report, error) {
-	body, err := json.Marshal(drainRequest{Drain: &on})
+// Drain asks it to receive no more, or on false to go on; see Worker for the
+// term. After an error it is not known which of the two it does.
+func (c *Client) Drain(ctx context.Context, on bool, term int64) (fleet.Report, error) {
+	body, err := json.Marshal(drainRequest{Drain: &on, Term: term})
 	if err != nil {
 		return fleet.Report{}, err
 	}

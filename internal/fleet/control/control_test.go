@@ -32,7 +32,7 @@ func (w *worker) Report() fleet.Report {
 	return w.report
 }
 
-func (w *worker) Drain(on bool) fleet.Report {
+func (w *worker) Drain(on bool, _ int64) fleet.Report {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.stubborn {
@@ -66,12 +66,12 @@ func TestAWorkerIsAskedAndDrained(t *testing.T) {
 		t.Errorf("%v\n%s", err, diff)
 	}
 	for _, on := range []bool{true, true, false} {
-		if got, err := c.Drain(t.Context(), on); err != nil || got.Draining != on || w.Report().Draining != on {
+		if got, err := c.Drain(t.Context(), on, 0); err != nil || got.Draining != on || w.Report().Draining != on {
 			t.Errorf("drain %v: %+v, %v", on, got, err)
 		}
 	}
 	w.stubborn = true
-	if _, err := c.Drain(t.Context(), true); err == nil {
+	if _, err := c.Drain(t.Context(), true, 0); err == nil {
 		t.Error("an answer that says otherwise counts as agreement")
 	}
 }
@@ -85,7 +85,7 @@ func TestOnlyTheTokenOpens(t *testing.T) {
 		if _, err := c.Report(t.Context()); !errors.Is(err, ErrUnauthorized) {
 			t.Errorf("%q to %q: report: %v", tc.caller, tc.worker, err)
 		}
-		if _, err := c.Drain(t.Context(), true); !errors.Is(err, ErrUnauthorized) || w.Report().Draining {
+		if _, err := c.Drain(t.Context(), true, 0); !errors.Is(err, ErrUnauthorized) || w.Report().Draining {
 			t.Errorf("%q to %q: drain: %v", tc.caller, tc.worker, err)
 		}
 	}
@@ -98,7 +98,7 @@ func TestADrainSaysWhichWay(t *testing.T) {
 		`{"drain":true}`: http.StatusOK, `{}`: http.StatusBadRequest, ``: http.StatusBadRequest, `{"drain":null}`: http.StatusBadRequest,
 		`{"drian":true}`: http.StatusBadRequest, `{"drain":"yes"}`: http.StatusBadRequest, `{"drain":` + strings.Repeat(" ", 2000) + `true}`: http.StatusBadRequest,
 	} {
-		w.Drain(false)
+		w.Drain(false, 0)
 		r := httptest.NewRequest(http.MethodPost, "/v1/worker/drain", strings.NewReader(body))
 		r.Header.Set("Authorization", "Bearer t")
 		out := httptest.NewRecorder()
@@ -131,7 +131,7 @@ func TestProbesAreOpen(t *testing.T) {
 
 func TestNoAnswerIsAnError(t *testing.T) {
 	gone := func(context.Context) (net.Conn, error) { return nil, errors.New("no such pod") }
-	if _, err := NewClient("t", gone).Drain(t.Context(), true); err == nil || !strings.Contains(err.Error(), "no such pod") {
+	if _, err := NewClient("t", gone).Drain(t.Context(), true, 0); err == nil || !strings.Contains(err.Error(), "no such pod") {
 		t.Errorf("dial: %v", err)
 	}
 	mute := func(context.Context) (net.Conn, error) {

@@ -16,7 +16,12 @@ type Worker interface {
 	Report() fleet.Report
 	// Drain stops receiving, or on false goes on. It returns when the receives
 	// under way have come back, or are counted in the report's InHand.
-	Drain(on bool) fleet.Report
+	//
+	// Terms order what several controllers say. To go on begins a new one, and to
+	// stop is said in the present one; so an order to go on that arrives behind an
+	// order to stop of its own term, or of a later one, is overtaken and changes
+	// nothing. 0: the order holds, whenever it arrives.
+	Drain(on bool, term int64) fleet.Report
 	// Healthy says what is stuck or not there yet; nil: nothing.
 	Healthy() error
 }
@@ -31,6 +36,7 @@ const (
 // nothing.
 type drainRequest struct {
 	Drain *bool `json:"drain"`
+	Term  int64 `json:"term,omitempty"`
 }
 
 // Handler serves w to who has the token. metrics may be nil.
@@ -54,7 +60,7 @@ func Handler(w Worker, token string, metrics http.Handler) http.Handler {
 			http.Error(out, `want {"drain": true} or {"drain": false}`, http.StatusBadRequest)
 			return
 		}
-		answer(out, w.Drain(*ask.Drain))
+		answer(out, w.Drain(*ask.Drain, ask.Term))
 	}))
 	mux.HandleFunc("GET /healthz", func(out http.ResponseWriter, _ *http.Request) {
 		if err := w.Healthy(); err != nil {

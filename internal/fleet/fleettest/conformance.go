@@ -31,6 +31,10 @@ type Harness struct {
 	// End ends the worker behind the fleet's back.
 	End func(t *testing.T, w fleet.Worker)
 
+	// OneController: nobody else can have the fleet open, so that nobody else can
+	// let a worker go on between a look and a removal.
+	OneController bool
+
 	// Limit is how long anything may take to show; 0: 20 s.
 	Limit time.Duration
 }
@@ -42,6 +46,9 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 		run  func(s *suite)
 	}{
 		{"started workers become ready", started},
+		{"a worker is held back until it is let go", held},
+		{"who was told to go on is held no more, answer or not", heldNoMore},
+		{"who was let go since the look is not removed", overtaken},
 		{"a busy worker does not agree", busy},
 		{"a drained worker goes on when it is wanted again", wantedAgain},
 		{"a worker is removed by its UID", removed},
@@ -106,7 +113,31 @@ func (s *suite) await(f fleet.Fleet, what string, right func([]fleet.Worker) boo
 // ready waits until there are n workers, all of them ready and answering.
 func (s *suite) ready(f fleet.Fleet, n int) []fleet.Worker {
 	s.Helper()
-	return s.await(f, fmt.Sprintf("%d ready workers", n), all(n, fleet.Ready))
+	return s.await(f, fmt.Sprintf("%d ready workers", n), func(workers []fleet.Worker) bool {
+		s.letGo(f, workers)
+		return all(n, fleet.Ready)(workers)
+	})
+}
+
+// letGo lets those go that are held and can be asked, and returns how many.
+func (s *suite) letGo(f fleet.Fleet, workers []fleet.Worker) (n int) {
+	s.Helper()
+	for _, w := range workers {
+		if !w.Held || w.Report == nil {
+			continue
+		}
+		if r, err := f.Drain(s.Context(), w, false); err != nil || r.Draining {
+			s.Fatalf("let go %s: %+v, %v", w.Name, r, err)
+		}
+		n++
+	}
+	return n
+}
+
+func heldAndAsked(n int) func([]fleet.Worker) bool {
+	return func(workers []fleet.Worker) bool {
+		return all(n, fleet.Starting)(workers) && !slices.ContainsFunc(workers, func(w fleet.Worker) bool { return !w.Held })
+	}
 }
 
 func all(n int, state fleet.State) func([]fleet.Worker) bool {
@@ -147,6 +178,65 @@ func started(s *suite) {
 	}
 	if len(names) != 3 || len(uids) != 3 || names[""] || uids[""] {
 		s.Errorf("names %v, UIDs %v", names, uids)
+	}
+}
+
+func held(s *suite) {
+	s.start(2)
+	workers := s.await(s.Fleet, "two that wait to be let go", heldAndAsked(2))
+	if w := workers[0]; w.Busy() || !w.Report.Agreed() {
+		s.Errorf("held back: %+v %+v", w, w.Report)
+	}
+	again := s.Again(s.T)
+	workers = s.await(again, "the same ones after a restart", heldAndAsked(2))
+	if err := again.Remove(s.Context(), workers[0]); err != nil {
+		s.Errorf("remove one that is held: %v", err)
+	}
+	s.letGo(again, workers[1:])
+	s.await(again, "one that was let go", func(now []fleet.Worker) bool {
+		return len(now) == 1 && now[0].UID == workers[1].UID && now[0].State == fleet.Ready && !now[0].Held && !now[0].Report.Draining
+	})
+}
+
+func heldNoMore(s *suite) {
+	s.start(1)
+	w := s.await(s.Fleet, "one that waits to be let go", heldAndAsked(1))[0]
+	s.Silence(s.T, w, true)
+	ctx, cancel := context.WithTimeout(s.Context(), 200*time.Millisecond)
+	defer cancel()
+	if r, err := s.Fleet.Drain(ctx, w, false); err == nil {
+		s.Errorf("let go without an answer: %+v", r)
+	}
+	now := s.list(s.Fleet)[0]
+	s.Silence(s.T, w, false)
+	if now.Held || !now.Busy() {
+		s.Errorf("one that may have been let go: %+v", now)
+	}
+}
+
+func overtaken(s *suite) {
+	if s.OneController {
+		return
+	}
+	s.start(1)
+	w := s.await(s.Fleet, "one that waits to be let go", heldAndAsked(1))[0]
+	another := s.Again(s.T)
+	s.letGo(another, []fleet.Worker{w})
+	if err := s.Fleet.Remove(s.Context(), w); !errors.Is(err, fleet.ErrChanged) {
+		s.Errorf("remove one that was held, and that another has let go: %v", err)
+	}
+	w = s.ready(s.Fleet, 1)[0]
+	s.drain(w, true, (*fleet.Report).Agreed)
+	if r, err := another.Drain(s.Context(), w, false); err != nil || r.Draining {
+		s.Fatalf("%+v, %v", r, err)
+	}
+	if err := s.Fleet.Remove(s.Context(), w); !errors.Is(err, fleet.ErrChanged) {
+		s.Errorf("remove one that agreed, and that another has let go on: %v", err)
+	}
+	w = s.ready(s.Fleet, 1)[0]
+	s.drain(w, true, (*fleet.Report).Agreed)
+	if err := s.Fleet.Remove(s.Context(), w); err != nil {
+		s.Errorf("remove one that agreed: %v", err)
 	}
 }
 
@@ -291,7 +381,14 @@ func watched(s *suite) {
 	defer cancel()
 	told := func(what string, right func([]fleet.Worker) bool) {
 		s.Helper()
-		for deadline := time.After(s.Limit); !right(s.list(s.Fleet)); {
+		for deadline := time.After(s.Limit); ; {
+			workers := s.list(s.Fleet)
+			if right(workers) {
+				return
+			}
+			if s.letGo(s.Fleet, workers) > 0 {
+				continue
+			}
 			select {
 			case <-news:
 			case <-deadline:

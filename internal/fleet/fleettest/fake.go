@@ -26,6 +26,10 @@ type Fake struct {
 	// Dies has workers end as soon as they are started.
 	Dies bool
 
+	// Between is called, with nothing locked, where others' calls may come between;
+	// set it before the fleet is used.
+	Between func(Step) error
+
 	// Ended are the workers that were removed, with what was in hand then.
 	Ended []FakeWorker
 	// Starts is how many were started.
@@ -41,6 +45,8 @@ type FakeWorker struct {
 	Draining bool
 	Silent   bool // it does not answer
 	Stubborn bool // once drained it does not go on
+
+	term, drainedIn int // see control.Worker; term is the fleet's, drainedIn the worker's
 }
 
 var _ fleet.Fleet = (*Fake)(nil)
@@ -80,6 +86,14 @@ func (w *FakeWorker) report() *fleet.Report {
 
 // List is fleet.Fleet's.
 func (f *Fake) List(ctx context.Context) ([]fleet.Worker, error) {
+	if err := f.between(BeforeEffect); err != nil {
+		return nil, err
+	}
+	list, err := f.list(ctx)
+	return list, errors.Join(err, f.between(AfterEffect)) // late, and true as of before
+}
+
+func (f *Fake) list(ctx context.Context) ([]fleet.Worker, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err := errors.Join(ctx.Err(), f.ListErr); err != nil {
@@ -88,7 +102,15 @@ func (f *Fake) List(ctx context.Context) ([]fleet.Worker, error) {
 	list := []fleet.Worker{}
 	for _, w := range f.workers {
 		seen := w.Worker
+		seen.Version = fmt.Sprint(w.term)
 		switch {
+		case w.Held && time.Since(w.StartedAt) >= f.StartupTime:
+			seen.State = fleet.Starting
+			if !w.Silent {
+				seen.Report = w.report()
+			}
+		case w.Held:
+			seen.State = fleet.Starting
 		case w.Draining:
 			seen.State = fleet.Retiring
 		case time.Since(w.StartedAt) >= f.StartupTime:
@@ -106,6 +128,9 @@ func (f *Fake) List(ctx context.Context) ([]fleet.Worker, error) {
 
 // Start is fleet.Fleet's.
 func (f *Fake) Start(_ context.Context, pool *v1alpha1.WorkerPool, n int) error {
+	if err := f.between(BeforeEffect); err != nil {
+		return err
+	}
 	f.mu.Lock()
 	if f.StartErr != nil {
 		f.mu.Unlock()
@@ -116,8 +141,8 @@ func (f *Fake) Start(_ context.Context, pool *v1alpha1.WorkerPool, n int) error 
 		f.n++
 		w := &FakeWorker{Worker: fleet.Worker{
 			Name: fmt.Sprintf("%s-%04d", pool.Name, f.n), UID: fmt.Sprint("uid-", f.n),
-			Template: v1alpha1.WorkerTemplateHash(&pool.Spec), StartedAt: time.Now(),
-		}}
+			Template: v1alpha1.WorkerTemplateHash(&pool.Spec), StartedAt: time.Now(), Held: true,
+		}, Draining: true}
 		f.workers = append(f.workers, w)
 		time.AfterFunc(f.StartupTime, f.changed)
 		if f.Dies {
@@ -126,7 +151,7 @@ func (f *Fake) Start(_ context.Context, pool *v1alpha1.WorkerPool, n int) error 
 	}
 	f.mu.Unlock()
 	f.changed()
-	return nil
+	return f.between(AfterEffect)
 }
 
 func (f *Fake) find(of fleet.Worker) *FakeWorker {
@@ -138,8 +163,42 @@ func (f *Fake) find(of fleet.Worker) *FakeWorker {
 	return nil
 }
 
-// Drain is fleet.Fleet's.
+// Drain is fleet.Fleet's. As with a real one, what it does takes several steps,
+// between which others do theirs.
 func (f *Fake) Drain(_ context.Context, of fleet.Worker, on bool) (*fleet.Report, error) {
+	if err := f.between(BeforeEffect); err != nil {
+		return nil, err
+	}
+	term, err := f.note(of, on)
+	if err == nil {
+		err = f.between(WithinDrain)
+	}
+	if err != nil {
+		return nil, err
+	}
+	report, err := f.tell(of, on, term)
+	if lost := f.between(AfterEffect); lost != nil {
+		return nil, lost
+	}
+	return report, err
+}
+
+// note writes down that a worker is told to go on, and returns the term.
+func (f *Fake) note(of fleet.Worker, on bool) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	w := f.find(of)
+	if w == nil {
+		return 0, fleet.ErrNotFound
+	}
+	if !on {
+		w.term++
+		w.Held = false
+	}
+	return w.term, nil
+}
+
+func (f *Fake) tell(of fleet.Worker, on bool, term int) (*fleet.Report, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	w := f.find(of)
@@ -150,6 +209,10 @@ func (f *Fake) Drain(_ context.Context, of fleet.Worker, on bool) (*fleet.Report
 		return nil, errors.New("no answer")
 	case w.Stubborn && !on:
 		return nil, errors.New("it is ending")
+	case !on && term <= w.drainedIn && w.drainedIn > 0:
+		return nil, errors.New("it was told to stop since")
+	case on:
+		w.drainedIn = max(w.drainedIn, term)
 	}
 	w.Draining = on
 	return w.report(), nil
@@ -157,16 +220,39 @@ func (f *Fake) Drain(_ context.Context, of fleet.Worker, on bool) (*fleet.Report
 
 // Remove is fleet.Fleet's.
 func (f *Fake) Remove(_ context.Context, of fleet.Worker) error {
+	if err := f.between(BeforeEffect); err != nil {
+		return err
+	}
 	f.mu.Lock()
 	w := f.find(of)
-	if w == nil {
+	switch {
+	case w == nil:
 		f.mu.Unlock()
 		return fleet.ErrNotFound
+	case of.Version != "" && of.Version != fmt.Sprint(w.term):
+		f.mu.Unlock()
+		return fleet.ErrChanged
 	}
 	f.Ended = append(f.Ended, *w)
 	f.mu.Unlock()
 	f.End(w.UID)
-	return nil
+	return f.between(AfterEffect)
+}
+
+// Step is a moment of a call, for Fake.Between.
+type Step int
+
+const (
+	BeforeEffect Step = iota
+	WithinDrain       // it is written down, and not told yet
+	AfterEffect       // an error is what the caller gets for its answer
+)
+
+func (f *Fake) between(s Step) error {
+	if f.Between == nil {
+		return nil
+	}
+	return f.Between(s)
 }
 
 // Watch is fleet.Fleet's.

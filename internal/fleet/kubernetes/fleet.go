@@ -201,7 +201,7 @@ func (f *Fleet) Drain(ctx context.Context, w fleet.Worker, on bool) (*fleet.Repo
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	report, err := clientOf(pod, token).Drain(ctx, on)
+	report, err := clientOf(pod, token).Drain(ctx, on, 0)
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("pod %s: %w", w.Name, err)

@@ -59,7 +59,7 @@ func (w *testWorker) Report() fleet.Report {
 	return fleet.Report{ID: w.id, Draining: w.draining, InHand: w.inHand}
 }
 
-func (w *testWorker) Drain(on bool) fleet.Report {
+func (w *testWorker) Drain(on bool, _ int64) fleet.Report {
 	w.mu.Lock()
 	w.draining = on
 	w.mu.Unlock()

@@ -63,7 +63,7 @@ func workerOf(pod *corev1.Pod) fleet.Worker {
 		w.State = fleet.Ready
 	}
 	if w.State == fleet.Starting {
-		w.Trouble = trouble(pod)
+		w.Trouble, w.Held = trouble(pod), true
 	}
 	return w
 }

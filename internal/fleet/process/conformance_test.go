@@ -22,7 +22,7 @@ func TestConformance(t *testing.T) {
 			}
 		}
 		return fleettest.Harness{
-			Fleet: f, Pool: poolOf("idle"),
+			Fleet: f, Pool: poolOf("idle"), OneController: true,
 			Again: func(t *testing.T) fleet.Fleet { return open(t, dir) },
 			Hold: func(t *testing.T, w fleet.Worker, n int) {
 				path := filepath.Join(dir, w.UID+".hold")

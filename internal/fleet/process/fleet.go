@@ -190,6 +190,11 @@ func (f *Fleet) Drain(ctx context.Context, of fleet.Worker, on bool) (*fleet.Rep
 	if err != nil {
 		return nil, err
 	}
+	if !on {
+		if err := w.letGo(f.o.Dir); err != nil {
+			return nil, fmt.Errorf("worker %s is not told to go on: %w", w.name, err)
+		}
+	}
 	report, err := w.drain(ctx, on)
 	if err != nil {
 		if !f.alive(w) {

@@ -92,13 +92,26 @@ func await(t *testing.T, what string, done func() bool) {
 }
 
 // awaitAll waits until n workers are there, all in that state, and returns them.
+// Those that are held are let go for it.
 func awaitAll(t *testing.T, f *Fleet, n int, state fleet.State) (workers []fleet.Worker) {
 	t.Helper()
 	await(t, fmt.Sprintf("%d workers that are %s", n, state), func() bool {
 		workers = list(t, f)
+		letGo(t, f, workers)
 		return len(workers) == n && !slices.ContainsFunc(workers, func(w fleet.Worker) bool { return w.State != state })
 	})
 	return workers
+}
+
+func letGo(t *testing.T, f *Fleet, workers []fleet.Worker) {
+	t.Helper()
+	for _, w := range workers {
+		if w.Held && w.Report != nil {
+			if r, err := f.Drain(t.Context(), w, false); err != nil || r.Draining {
+				t.Fatalf("let go %s: %+v, %v", w.Name, r, err)
+			}
+		}
+	}
 }
 
 func release(t *testing.T, dir string) {
@@ -381,7 +394,11 @@ func TestWatchTellsOfEveryChange(t *testing.T) {
 	await(t, "the watch", func() bool { f.mu.Lock(); defer f.mu.Unlock(); return len(f.watchers) == 1 })
 	start(t, f, 1, "idle")
 	next("a start", func() bool { return len(f.snapshot()) == 1 })
-	next("readiness", func() bool { return !f.snapshot()[0].starting() })
+	next("one that can be asked", func() bool { w := list(t, f)[0]; return w.Held && w.Report != nil })
+	letGo(t, f, list(t, f))
+	if w := list(t, f)[0]; w.State != fleet.Ready {
+		t.Errorf("let go: %+v", w)
+	}
 	found := open(t, dir)
 	wg.Go(func() { found.Watch(ctx, func() { news <- struct{}{} }) })
 	next("readiness of one that was found", func() bool { return !found.snapshot()[0].starting() })
@@ -409,7 +426,7 @@ func TestNothingOfTheControllersEnvironmentLeaks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	allowed := []string{"PATH", "HOME", "LANG", "TZ", "TMPDIR", "AWS_REGION", "QUEUEMILL_WORKER_TOKEN", "QUEUEMILL_WORKER_ID", "PWD", "QUEUEMILL_WORKER_ENV_0"}
+	allowed := []string{"PATH", "HOME", "LANG", "TZ", "TMPDIR", "AWS_REGION", "QUEUEMILL_WORKER_TOKEN", "QUEUEMILL_WORKER_ID", "QUEUEMILL_WORKER_HELD", "PWD", "QUEUEMILL_WORKER_ENV_0"}
 	for line := range strings.Lines(strings.ReplaceAll(string(text), "of=the\ncommand", "of=the command")) {
 		if name, _, _ := strings.Cut(line, "="); !slices.Contains(allowed, name) {
 			t.Errorf("%s", line)

@@ -72,7 +72,7 @@ func (a *actor) Report() fleet.Report {
 	return r
 }
 
-func (a *actor) Drain(on bool) fleet.Report {
+func (a *actor) Drain(on bool, _ int64) fleet.Report {
 	<-a.drain
 	a.drain <- on
 	return a.Report()
@@ -93,7 +93,8 @@ func actWorker(args []string) error {
 		return err
 	}
 	a := &actor{id: os.Getenv(flags.IDEnv), mode: fs.Arg(0), word: fs.Arg(1), drain: make(chan bool, 1)}
-	a.drain <- false
+	_, err := os.Stat(os.Getenv(flags.HeldEnv))
+	a.drain <- os.Getenv(flags.HeldEnv) != "" && err != nil
 	term := make(chan os.Signal, 1)
 	signal.Notify(term, syscall.SIGTERM)
 	switch a.mode {

@@ -26,6 +26,10 @@ type record struct {
 	Pid  int    `json:"pid,omitempty"`
 	Born string `json:"born,omitempty"`
 
+	// Held: it was never told to receive. That of an earlier version, which needs
+	// no telling, is not.
+	Held bool `json:"held,omitempty"`
+
 	StartedAt    time.Time     `json:"startedAt"`
 	EndingAt     time.Time     `json:"endingAt,omitzero"` // it was told to end
 	DrainTimeout time.Duration `json:"drainTimeout"`

@@ -69,6 +69,7 @@ func (f *Fleet) start(pool *v1alpha1.WorkerPool) error {
 	f.workers[r.Name] = w
 	f.log.Info("worker started", keyWorker, r.Name, keyPid, r.Pid, keyLog, output.Name())
 	go f.wait(w, cmd) // ends with the worker
+	go f.greet(w)
 	return nil
 }
 
@@ -79,7 +80,7 @@ func (f *Fleet) prepare(pool *v1alpha1.WorkerPool, suffix string) (cmd *exec.Cmd
 	r = record{
 		Name: pool.Name + "-" + suffix, ID: rand.Text(), Token: rand.Text(),
 		Template: v1alpha1.WorkerTemplateHash(&pool.Spec), Origin: f.origin,
-		StartedAt: time.Now(), DrainTimeout: w.DrainTimeout,
+		Held: true, StartedAt: time.Now(), DrainTimeout: w.DrainTimeout,
 	}
 	if r.Socket, err = socketPath(f.o.Dir, suffix); err != nil {
 		return nil, r, err
@@ -106,7 +107,8 @@ func (f *Fleet) environment(r *record) []string {
 	for _, v := range environ.Inherited() {
 		env = append(env, v.Name+"="+v.Value)
 	}
-	return append(slices.Concat(env, f.o.Env), flags.TokenEnv+"="+r.Token, flags.IDEnv+"="+r.ID)
+	return append(slices.Concat(env, f.o.Env), flags.TokenEnv+"="+r.Token, flags.IDEnv+"="+r.ID,
+		flags.HeldEnv+"="+filepath.Join(f.tempDir(r.Name), "receives"))
 }
 
 // Letters of a suffix: none that spell words or look alike.
@@ -126,6 +128,26 @@ func (f *Fleet) newName(pool string) (*os.File, string, error) {
 			continue
 		}
 		return output, string(suffix[:]), err
+	}
+}
+
+// greet tells of a worker as soon as it can be asked: it waits to be let go.
+func (f *Fleet) greet(w *worker) {
+	tick := time.NewTicker(greetEvery)
+	defer tick.Stop()
+	late := time.After(greetLimit)
+	for {
+		if _, err := os.Stat(w.record().Socket); err == nil {
+			f.tellChange()
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-w.exited:
+			return
+		case <-late: // what watches looks on, less often
+			return
+		}
 	}
 }
 

@@ -13,6 +13,13 @@ import (
 // parent would hear of.
 const watchEvery = 250 * time.Millisecond
 
+const (
+	// greetEvery is how often a new worker's socket is looked for, greetLimit for
+	// how long.
+	greetEvery = 2 * time.Millisecond
+	greetLimit = 5 * time.Second
+)
+
 // Watch calls changed, from one goroutine, whenever a worker came, became ready
 // or went, until ctx ends.
 func (f *Fleet) Watch(ctx context.Context, changed func()) error {
@@ -49,7 +56,7 @@ func (f *Fleet) lookForNews(ctx context.Context) {
 		f.press(w)
 		if w.starting() {
 			wg.Go(func() {
-				if seen, ok := f.look(ctx, w); ok && seen.State != fleet.Starting {
+				if seen, ok := f.look(ctx, w); ok && (seen.State != fleet.Starting || seen.Held && seen.Report != nil) {
 					f.tellChange()
 				}
 			})
@@ -62,7 +69,7 @@ func (f *Fleet) lookForNews(ctx context.Context) {
 func (w *worker) starting() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return !w.ready && w.rec.EndingAt.IsZero()
+	return (!w.ready || w.rec.Held) && w.rec.EndingAt.IsZero()
 }
 
 // tellChange wakes all who watch. f.mu is not held.

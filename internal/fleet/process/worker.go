@@ -125,7 +125,7 @@ func (w *worker) ask(ctx context.Context) (report *fleet.Report, trouble error) 
 }
 
 func (w *worker) drain(ctx context.Context, on bool) (*fleet.Report, error) {
-	r, err := w.client.Drain(ctx, on)
+	r, err := w.client.Drain(ctx, on, 0)
 	if err := w.own(&r, err); err != nil {
 		return nil, err
 	}
@@ -133,6 +133,20 @@ func (w *worker) drain(ctx context.Context, on bool) (*fleet.Report, error) {
 	defer w.mu.Unlock()
 	w.draining = r.Draining
 	return &r, nil
+}
+
+// letGo writes down that the worker is told to receive, before it is.
+func (w *worker) letGo(dir string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case w.gone || !w.rec.EndingAt.IsZero():
+		return errors.New("it is ending")
+	case !w.rec.Held:
+		return nil
+	}
+	w.rec.Held = false
+	return w.rec.save(dir)
 }
 
 // own refuses the answer of another worker.
@@ -147,16 +161,16 @@ func (w *worker) own(r *fleet.Report, err error) error {
 func (w *worker) seen(origin string, report *fleet.Report, trouble error) fleet.Worker {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	out := fleet.Worker{Name: w.name, UID: w.id, Template: w.rec.Template, StartedAt: w.rec.StartedAt, Report: report}
+	out := fleet.Worker{Name: w.name, UID: w.id, Template: w.rec.Template, StartedAt: w.rec.StartedAt, Held: w.rec.Held, Report: report}
 	if w.rec.Origin != origin {
 		out.Template += ", started by another binary or for another queue"
 	}
 	switch {
 	case !w.rec.EndingAt.IsZero():
-		out.State = fleet.Ending
-	case w.draining:
+		out.State, out.Held = fleet.Ending, false
+	case w.draining && !w.rec.Held:
 		out.State = fleet.Retiring
-	case w.ready || report == nil && w.child == nil: // it may have been ready under an earlier controller
+	case w.ready && !w.rec.Held, report == nil && !w.rec.Held: // it may have become ready since it was let go
 		out.State = fleet.Ready
 	default:
 		out.State = fleet.Starting
