@@ -55,6 +55,9 @@ func (m *mill) untilTheEnd(ctx, serving context.Context, stopRunners context.Can
 	<-drained
 	m.outcomes.sum(&outcome)
 	outcome.Held = m.runners.held(serving)
+	if m.pools != nil {
+		outcome.Held = append(outcome.Held, m.pools.held(serving)...)
+	}
 	return outcome
 }
 

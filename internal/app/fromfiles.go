@@ -96,7 +96,7 @@ func forTheCluster(objects []manifest.Object, byDefault string) error {
 	namespace = cmp.Or(namespace, byDefault)
 	for _, o := range objects {
 		if o.WorkerPool != nil {
-			wrong(o, "kind", "kubectl apply it where the controller runs in the cluster", "controller -f makes Jobs; a WorkerPool is run by the cluster's own controller, or with spec.process by queuemill up")
+			wrong(o, "kind", poolElsewhere(o), "controller -f runs no WorkerPools: their pods belong to the object that kubectl apply makes, and go with it")
 			continue
 		}
 		qj := o.QueueJob
@@ -113,6 +113,14 @@ func forTheCluster(objects []manifest.Object, byDefault string) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// poolElsewhere is what runs a WorkerPool that controller -f does not.
+func poolElsewhere(o manifest.Object) string {
+	if o.WorkerPool.Spec.Process != nil {
+		return "queuemill up -f " + o.File + " runs it on this machine"
+	}
+	return "kubectl apply -f " + o.File + ", and without -f: queuemill controller --worker-image REFERENCE, in the cluster or outside; docs/KUBERNETES.md"
 }
 
 const keyNamespace = "namespace"

@@ -319,6 +319,32 @@ func (p *pools) idle(ctx context.Context) bool {
 	return true
 }
 
+// suspendedByPerson are the pools that are suspended though their manifest does
+// not say so, as they are to be named.
+func (p *pools) suspendedByPerson() (names []string) {
+	for _, one := range p.list() {
+		key := poolKey(one.object.WorkerPool.Name)
+		suspended, byPerson, err := p.suspensions.effective(key, one.object.WorkerPool.Spec.Suspend)
+		if err == nil && suspended && byPerson {
+			names = append(names, key)
+		}
+	}
+	return names
+}
+
+// held says of each suspended pool how many messages are left for it.
+func (p *pools) held(ctx context.Context) (held []string) {
+	for _, one := range p.list() {
+		if !one.pool.Status().Suspended {
+			continue
+		}
+		if d, err := one.queue.Depth(ctx); err == nil && d.Total() > 0 {
+			held = append(held, fmt.Sprintf("%d waiting in the queue %s: workerpool %s is suspended", d.Total(), one.queueName, one.object.WorkerPool.Name))
+		}
+	}
+	return held
+}
+
 // busy is how many workers have work in hand.
 func (p *pools) busy() (n int) {
 	for _, one := range p.list() {

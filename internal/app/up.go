@@ -57,10 +57,11 @@ type UpOptions struct {
 
 // Endpoints are where things listen.
 type Endpoints struct {
-	SQS, API  string // URLs
-	QueueJobs []httpapi.QueueJob
-	Suspended []string // QueueJobs that a person suspended before the restart
-	Example   string   // body of a message for the first QueueJob
+	SQS, API    string // URLs
+	QueueJobs   []httpapi.QueueJob
+	WorkerPools []httpapi.WorkerPool
+	Suspended   []string // those that a person suspended before the restart, pools as workerpool/NAME
+	Example     string   // body of a message for the first QueueJob, else WorkerPool
 }
 
 // Outcome is how Up ended.
@@ -69,8 +70,8 @@ type Outcome struct {
 	Interrupted bool // jobs were ended; they run again at the next start
 	// Jobs that finished since the start, and messages that were invalid.
 	Succeeded, Failed, Invalid int
-	// Held says of each QueueJob why messages are left: it is suspended or its
-	// history is full.
+	// Held says of each QueueJob and WorkerPool why messages are left: it is
+	// suspended or its history is full.
 	Held []string
 }
 
@@ -228,10 +229,21 @@ func (m *mill) tellReady(sqs, api net.Listener) {
 	if m.o.Ready == nil {
 		return
 	}
-	m.o.Ready(Endpoints{
+	e := Endpoints{
 		SQS: urlOf(sqs), API: urlOf(api),
 		QueueJobs: m.runners.views(), Suspended: m.runners.suspendedByPerson(), Example: m.runners.example(),
-	})
+	}
+	if m.pools != nil {
+		pools := m.pools.list()
+		for i := range pools {
+			e.WorkerPools = append(e.WorkerPools, pools[i].view())
+		}
+		if len(e.QueueJobs) == 0 && len(pools) > 0 {
+			e.Example = exampleBody(&pools[0].object.WorkerPool.Spec.Message)
+		}
+		e.Suspended = append(e.Suspended, m.pools.suspendedByPerson()...)
+	}
+	m.o.Ready(e)
 }
 
 func (m *mill) ready() error {

@@ -19,9 +19,10 @@ func (p *program) controllerCommand() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "controller [-f FILE…]",
-		Short: "Run the controller of a cluster: QueueJobs become Jobs",
+		Short: "Run the controller of a cluster: QueueJobs become Jobs, WorkerPools pods",
 		Long: `Run the controller of a cluster: for each QueueJob there it makes a Job of every
-message. It finds the cluster as kubectl does, and in a pod the pod's own.
+message, and for each WorkerPool as many pods as its backlog wants, which takes
+--worker-image. It finds the cluster as kubectl does, and in a pod the pod's own.
 
 With --namespace it serves these namespaces alone and needs no right outside
 them. Without, it serves all, and --config names the allow-list, which says which
@@ -37,7 +38,8 @@ works, and another one takes over within seconds.
 
 With -f the QueueJobs come from files, edits of which are followed, and no custom
 resource is needed: the manifests' namespace, else the context's, is served, and
---listen answers the other verbs as queuemill up does.
+--listen answers the other verbs as queuemill up does. WorkerPools are not run
+from files: apply them, or run those with spec.process by queuemill up.
 
 SIGTERM (or Ctrl-C) stops receiving, gives back what has no Job yet, and ends
 with exit code 0; Jobs go on.`,

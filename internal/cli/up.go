@@ -186,13 +186,19 @@ func (p *program) banner(o *app.UpOptions, e app.Endpoints) {
 	for _, qj := range e.QueueJobs {
 		fmt.Fprintf(w, "  QueueJob       %s reads the queue %s\n", qj.Name, qj.Queue)
 	}
+	for i := range e.WorkerPools {
+		fmt.Fprintf(w, "  WorkerPool     %s reads the queue %s, with up to %s\n", e.WorkerPools[i].Name, e.WorkerPools[i].Queue, count(e.WorkerPools[i].MaxWorkers, "worker", "workers"))
+	}
 	for _, name := range e.Suspended {
 		fmt.Fprintf(w, "\n%s was suspended before the restart and still is: queuemill resume %s%s\n", name, name, serverArg(e.API))
 	}
 	queue := "NAME"
 	create := " --create"
-	if len(e.QueueJobs) > 0 {
+	switch {
+	case len(e.QueueJobs) > 0:
 		queue, create = e.QueueJobs[0].Queue, ""
+	case len(e.WorkerPools) > 0:
+		queue, create = e.WorkerPools[0].Queue, ""
 	}
 	if !o.UntilIdle {
 		arg := serverArg(e.API)

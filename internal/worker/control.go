@@ -123,7 +123,7 @@ func (w *Worker) trouble(now time.Time) string {
 		return fmt.Sprintf("%d messages failed within %v: nothing is received until %s",
 			w.breaker.Spec.Failures, w.breaker.Spec.Within.Duration, w.breaker.Until.Format(time.TimeOnly))
 	}
-	return ""
+	return w.failing.String()
 }
 
 // Healthy is control.Worker's: what is stuck, or not there yet. A queue that

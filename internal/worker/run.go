@@ -56,6 +56,7 @@ func (w *Worker) work1(h *hand) Result {
 		}
 	}
 	w.breaker.Trial = false
+	w.failing.note(r, now)
 	w.counts.service += took
 	switch r.Kind {
 	case Failed:

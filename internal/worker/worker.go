@@ -95,6 +95,7 @@ type Worker struct {
 	looped     time.Time // the receive loop's last step
 	leaseAt    time.Time // the lease loop's next; zero: none
 	counts     counts
+	failing    failing
 }
 
 // counts are since the start.

@@ -348,3 +348,35 @@ func TestMetricsAreOfTheClosedSet(t *testing.T) {
 		}
 	})
 }
+
+// A command that can't work at all is seen where the pool is looked at, as soon
+// as it is no accident of one message, and until one is done.
+func TestWhatAlwaysFailsIsTrouble(t *testing.T) {
+	var good atomic.Bool
+	n := 0
+	inWorld(t, func(s *setup) {
+		s.flags.Concurrency = 1
+		s.do = func(context.Context, *Task) Result {
+			if good.Load() {
+				return Result{Kind: Done}
+			}
+			n++
+			return Result{Kind: Failed, Reason: fmt.Sprintf("no such program, the %d. time", n)}
+		}
+	}, func(w *world) {
+		w.send(numbers(2)...)
+		w.pass(500 * time.Millisecond)
+		if r := w.w.Report(); r.Failed != 2 || r.Trouble != "" {
+			w.Fatalf("after two: %+v", r)
+		}
+		w.pass(time.Minute)
+		if r := w.w.Report(); !strings.Contains(r.Trouble, "every message has failed since ") || !strings.HasSuffix(r.Trouble, ": no such program, the 1. time") {
+			w.Errorf("trouble %q", r.Trouble)
+		}
+		good.Store(true)
+		w.pass(time.Hour)
+		if r := w.w.Report(); r.Trouble != "" {
+			w.Errorf("trouble %q after all was done", r.Trouble)
+		}
+	})
+}
