@@ -80,6 +80,7 @@ func PoolView(wp *v1alpha1.WorkerPool) httpapi.WorkerPool {
 	v.Desired, v.Workers, v.Messages, v.Decision = wp.Status.Desired, wp.Status.Workers, wp.Status.Queue, wp.Status.Decision
 	ready := meta.FindStatusCondition(wp.Status.Conditions, "Ready")
 	source := meta.FindStatusCondition(wp.Status.Conditions, "SourceHealthy")
+	owned := meta.FindStatusCondition(wp.Status.Conditions, "TargetOwned")
 	switch {
 	case ready == nil:
 		v.Trouble = notSeen
@@ -88,6 +89,8 @@ func PoolView(wp *v1alpha1.WorkerPool) httpapi.WorkerPool {
 	case ready.Status == metav1.ConditionFalse && !slices.Contains([]string{"Starting", "Suspended"}, ready.Reason),
 		ready.Reason == "WorkersInTrouble":
 		v.Trouble = ready.Message
+	case owned != nil && owned.Status == metav1.ConditionFalse && !wp.Spec.Suspend: // it is scaled, and somebody sets it back
+		v.Trouble = owned.Message
 	}
 	return v
 }

@@ -26,8 +26,15 @@ const lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
 // its writers. So what we left is compared with what is found.
 type writers struct {
 	uid  types.UID
-	left *int                 // that we wrote last; nil: not known
-	seen map[string]time.Time // a manager and its advice, to when it last claimed the field
+	left *int             // that we wrote last; nil: not known
+	seen map[string]claim // by manager
+}
+
+// claim is somebody's who writes the replicas.
+type claim struct {
+	advice  string    // who, and what stops it
+	at      time.Time // seen last
+	applied bool      // by the manifest that was applied last, the old way
 }
 
 func (w *writers) forget() { *w = writers{} }
@@ -38,27 +45,37 @@ func (w *writers) wrote(n *int) { w.left = n }
 // look says who writes the replicas besides us, in words that stay the same as
 // long as it is the same ones; empty: nobody is known to.
 func (w *writers) look(d *appsv1.Deployment, now time.Time) string {
-	if w.uid != d.UID {
-		*w = writers{uid: d.UID, seen: map[string]time.Time{}}
+	if w.uid != d.UID && w.uid != "" {
+		w.forget() // it was made anew
+	}
+	if w.uid = d.UID; w.seen == nil {
+		w.seen = map[string]claim{}
 	}
 	lost, named := w.left != nil && *w.left != desired(d), false
 	for i := range d.ManagedFields {
 		if f := &d.ManagedFields[i]; claims(f, lost) {
 			named = true
-			w.seen[advice(f.Manager, f.Subresource)] = now
+			w.seen[f.Manager] = claim{advice: advice(f.Manager, f.Subresource), at: now}
 		}
 	}
 	if lost && !named {
-		w.seen[adviceUnknown] = now
+		w.seen[""] = claim{advice: adviceUnknown, at: now}
 	}
-	if manager := appliedBy(d); manager != "" {
-		w.seen[adviceApplied(manager)] = now
+	switch manager, states := applied(d); {
+	case states:
+		w.seen[manager] = claim{advice: adviceApplied(manager), at: now, applied: true}
+	case manager != "": // it is mended, whoever did so
+		maps.DeleteFunc(w.seen, func(who string, c claim) bool { return c.applied || who == manager })
 	}
-	maps.DeleteFunc(w.seen, func(_ string, at time.Time) bool { return now.Sub(at) > remembered })
+	maps.DeleteFunc(w.seen, func(_ string, c claim) bool { return now.Sub(c.at) > remembered })
 	if len(w.seen) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("spec.replicas of Deployment %s is also written by %s", d.Name, strings.Join(slices.Sorted(maps.Keys(w.seen)), "; and by "))
+	var all []string
+	for _, manager := range slices.Sorted(maps.Keys(w.seen)) {
+		all = append(all, w.seen[manager].advice)
+	}
+	return fmt.Sprintf("spec.replicas of Deployment %s is also written by %s", d.Name, strings.Join(all, "; and by "))
 }
 
 // claims tells whether a manager states the number, by what it owns. Who made an
@@ -93,35 +110,36 @@ func owns(f *metav1.ManagedFieldsEntry, path ...string) bool {
 	return true
 }
 
-// appliedBy is who applied a manifest that states replicas, the old way; empty:
-// nobody.
-func appliedBy(d *appsv1.Deployment) string {
+// applied is who applied a manifest the old way, empty: nobody, and whether that
+// states replicas.
+func applied(d *appsv1.Deployment) (manager string, states bool) {
+	text, ok := d.Annotations[lastApplied]
+	if !ok {
+		return "", false
+	}
+	manager = "kubectl apply"
+	for i := range d.ManagedFields {
+		if f := &d.ManagedFields[i]; owns(f, "f:metadata", "f:annotations", "f:"+lastApplied) {
+			manager = f.Manager
+		}
+	}
+	if isArgo(manager) {
+		return "", false // see claims
+	}
 	var manifest struct {
 		Spec struct {
 			Replicas *int32 `json:"replicas"`
 		} `json:"spec"`
 	}
-	if err := json.Unmarshal([]byte(d.Annotations[lastApplied]), &manifest); err != nil || manifest.Spec.Replicas == nil {
-		return ""
-	}
-	for i := range d.ManagedFields {
-		f := &d.ManagedFields[i]
-		switch {
-		case !owns(f, "f:metadata", "f:annotations", "f:"+lastApplied):
-		case isArgo(f.Manager):
-			return "" // see claims
-		default:
-			return f.Manager
-		}
-	}
-	return "kubectl apply"
+	err := json.Unmarshal([]byte(text), &manifest)
+	return manager, err == nil && manifest.Spec.Replicas != nil
 }
 
 // adviceApplied is advice for who applied the old way, where a number that is
 // only left out of the manifest is deleted, which is 1.
 func adviceApplied(manager string) string {
-	return fmt.Sprintf("%q at each apply: take replicas out of its manifest, but first out of what it applied last, "+
-		"with kubectl apply edit-last-applied (left out alone it becomes 1 for a moment)", manager)
+	return fmt.Sprintf("%q: take replicas out of its manifest, then kubectl apply set-last-applied -f MANIFEST before the next apply, "+
+		"which else makes it 1", manager)
 }
 
 const byHand = "who wants a number of their own suspends the pool, or sets minWorkers and maxWorkers"
