@@ -1,11 +1,16 @@
 package scaletarget_test
 
 import (
+	"errors"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
 
+	"k8s.io/client-go/kubernetes"
+
 	"github.com/queuemill/queuemill/internal/workerpool"
+	"github.com/queuemill/queuemill/test/cluster"
 )
 
 func TestWritesInARowAreReadBackAtOnce(t *testing.T) {
@@ -31,6 +36,38 @@ func TestAWriteGoesOverConcurrentOnes(t *testing.T) {
 	}
 	w.quiet(1 + 199%9)
 	others.Wait()
+}
+
+// lossy loses the answers to writes.
+type lossy struct{ http.RoundTripper }
+
+func (l lossy) RoundTrip(r *http.Request) (*http.Response, error) {
+	answer, err := l.RoundTripper.RoundTrip(r)
+	if err != nil || r.Method != http.MethodPut {
+		return answer, err
+	}
+	return nil, errors.Join(errors.New("connection reset"), answer.Body.Close())
+}
+
+func TestAWriteWhoseAnswerIsLostIsNotSomebodyElses(t *testing.T) {
+	w := newWorld(t)
+	w.kubectl(web(0), "create", "-f", "-")
+	config := cluster.Shared(t).Config()
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return lossy{next} })
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.client = client
+	w.open()
+	for _, n := range []int{5, 3} {
+		w.quiet(int(*deployment(w).Spec.Replicas))
+		w.set(int(*deployment(w).Spec.Replicas)) // nothing is written: it is known to be ours
+		if err := w.target.SetReplicas(t.Context(), n); err == nil {
+			t.Fatal("the answer was not lost")
+		}
+		w.quiet(n)
+	}
 }
 
 func TestADeploymentThatIsMissingOrGoesIsRefused(t *testing.T) {

@@ -33,12 +33,16 @@ func TestMetricsThatAlertsStandOn(t *testing.T) {
 		err = testutil.GatherAndCompare(registry, strings.NewReader(`
 # HELP queuemill_pool_events_total What happened to pools and their workers, by what it was.
 # TYPE queuemill_pool_events_total counter
+queuemill_pool_events_total{namespace="",reason="AlsoScaled",workerpool="p"} 0
+queuemill_pool_events_total{namespace="",reason="AlsoWritten",workerpool="p"} 0
 queuemill_pool_events_total{namespace="",reason="Healthy",workerpool="p"} 0
 queuemill_pool_events_total{namespace="",reason="Resumed",workerpool="p"} 0
 queuemill_pool_events_total{namespace="",reason="Scaled",workerpool="p"} 2
 queuemill_pool_events_total{namespace="",reason="ShortLived",workerpool="p"} 0
 queuemill_pool_events_total{namespace="",reason="Silent",workerpool="p"} 0
 queuemill_pool_events_total{namespace="",reason="Suspended",workerpool="p"} 1
+queuemill_pool_events_total{namespace="",reason="TargetFollowed",workerpool="p"} 0
+queuemill_pool_events_total{namespace="",reason="TargetMissing",workerpool="p"} 0
 queuemill_pool_events_total{namespace="",reason="Trouble",workerpool="p"} 0
 queuemill_pool_events_total{namespace="",reason="Unhealthy",workerpool="p"} 0
 # HELP queuemill_pool_max_workers maxWorkers of the manifest.

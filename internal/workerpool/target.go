@@ -94,10 +94,10 @@ func (p *Pool) oursToSet(ctx context.Context, err error) bool {
 	return refusal == nil
 }
 
-// forget has the next decision begin with the replicas it finds: others may have
-// set them meanwhile. p.mu is held.
+// forget has the next decision begin with the replicas it finds, and a cooldown:
+// others may have set them meanwhile. p.mu is held.
 func (p *Pool) forget() {
-	p.state.Desired, p.state.Decided = 0, false
+	p.state = scale.State{IdleSince: p.state.IdleSince, Arrivals: p.state.Arrivals}
 	p.status.Workers, p.status.Contested = v1alpha1.WorkerCounts{}, ""
 }
 

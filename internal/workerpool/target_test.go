@@ -110,7 +110,14 @@ func TestASuspendedTargetStaysAsItIs(t *testing.T) {
 		if s := p.Status(); !slices.Equal(h.set, []int{4}) || s.Desired != 4 {
 			t.Errorf("suspended, it was set to %v and %d are desired", h.set, s.Desired)
 		}
+		h.replicas.SetReplicas(t.Context(), 8) // a person's
+		q.set(6, 0, nil)
 		p.Suspend(false)
+		after(5 * time.Second)
+		if h.desired != 8 {
+			t.Errorf("resumed, %d are left of the 8 there were: no cooldown held", h.desired)
+		}
+		q.set(9, 0, nil)
 		after(5 * time.Second)
 		if h.desired != 9 {
 			t.Errorf("resumed, there are %d of 9", h.desired)
