@@ -7,6 +7,7 @@ import (
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/queuemill/queuemill/internal/reason"
 )
@@ -36,6 +37,8 @@ func explain(o *object, pods []*pod) *finding {
 		f.Detail += "; the Job ended before it started"
 	case p != nil && p.end != nil:
 		p.end.explain(o, f)
+	case p == nil && o.condition.disrupted():
+		f.Cause = reason.Cause{Reason: reason.Disrupted, Detail: "its pod was evicted, preempted or lost with its node"}
 	default:
 		f.Cause = reason.Cause{Reason: reason.JobFailed}
 	}
@@ -49,6 +52,13 @@ func explain(o *object, pods []*pod) *finding {
 		f.Detail += "; " + c.message
 	}
 	return f
+}
+
+// disrupted tells whether a Job failed, by its template's own podFailurePolicy,
+// since its pod was disrupted: all that tells it once that pod is gone. The words
+// are the Job controller's.
+func (c *condition) disrupted() bool {
+	return c != nil && c.reason == batchv1.JobReasonPodFailurePolicy && strings.Contains(c.message, "has condition "+string(corev1.DisruptionTarget)+" ")
 }
 
 // culprit is the latest pod that failed, else the latest one.

@@ -88,3 +88,19 @@ func TestWhatIsKeptOfALog(t *testing.T) {
 		t.Errorf("kept %q", got)
 	}
 }
+
+// A drained node's pod may be gone before anybody looks at it: the Job's own
+// condition has to do.
+func TestADisruptionIsToldWithoutItsPod(t *testing.T) {
+	o := &object{condition: &condition{
+		reason:  batchv1.JobReasonPodFailurePolicy,
+		message: "Pod work/drained-l8xsl has condition DisruptionTarget matching FailJob rule at index 0",
+	}}
+	if f := explain(o, nil); f.Reason != reason.Disrupted || !strings.Contains(f.Detail, "evicted") || !strings.Contains(f.Detail, "work/drained-l8xsl") {
+		t.Errorf("%+v", f)
+	}
+	o.condition.message = "Container main for pod work/drained-l8xsl failed with exit code 3 matching FailJob rule at index 0"
+	if f := explain(o, nil); f.Reason != reason.JobFailed {
+		t.Errorf("%+v", f)
+	}
+}

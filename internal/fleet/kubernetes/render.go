@@ -117,7 +117,6 @@ func (r *renderer) addProgram(image string) {
 	for _, name := range []string{programVolume, messageVolume} {
 		spec.Volumes = append(spec.Volumes, corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}})
 	}
-	no, yes := false, true
 	spec.InitContainers = append([]corev1.Container{{
 		Name: InitContainer, Image: image,
 		Command: []string{imageProgram, "copy-self", program},
@@ -125,16 +124,27 @@ func (r *renderer) addProgram(image string) {
 			corev1.ResourceCPU: resource.MustParse("10m"), corev1.ResourceMemory: resource.MustParse("16Mi"),
 		}},
 		VolumeMounts: []corev1.VolumeMount{{Name: programVolume, MountPath: programDir + "-out"}},
-		SecurityContext: &corev1.SecurityContext{
-			AllowPrivilegeEscalation: &no, ReadOnlyRootFilesystem: &yes,
-			Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
-		},
+		SecurityContext: besides(r.main.SecurityContext),
 	}}, spec.InitContainers...)
 	// Our image's own program is at the path where the volume is in the others.
 	spec.InitContainers[0].Command[2] = programDir + "-out/queuemill"
 	r.main.VolumeMounts = append(r.main.VolumeMounts,
 		corev1.VolumeMount{Name: programVolume, MountPath: programDir, ReadOnly: true},
 		corev1.VolumeMount{Name: messageVolume, MountPath: messageDir})
+}
+
+// besides is the user's container's own security context without what a copy of
+// a file does not need: what lets that container into a namespace, a user, say, or
+// a seccomp profile, lets the init container in too.
+func besides(of *corev1.SecurityContext) *corev1.SecurityContext {
+	s := &corev1.SecurityContext{}
+	if of != nil {
+		s = of.DeepCopy()
+	}
+	no, yes := false, true
+	s.Privileged, s.ProcMount, s.AllowPrivilegeEscalation, s.ReadOnlyRootFilesystem = nil, nil, &no, &yes
+	s.Capabilities = &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}}
+	return s
 }
 
 // command puts the worker before the user's command.

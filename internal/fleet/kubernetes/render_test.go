@@ -150,3 +150,21 @@ func TestTemplatesThatMakeNoPod(t *testing.T) {
 		t.Errorf("an unknown container: %v", err)
 	}
 }
+
+func TestTheInitContainerPassesWhereTheUsersDoes(t *testing.T) {
+	pod, err := Render(poolOf(t, `spec: {containers: [{name: a, image: x, command: [y],
+  securityContext: {privileged: true, runAsUser: 1000, runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}, capabilities: {add: [NET_ADMIN]}}}]}`), testImage, testQueue)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := pod.Spec.InitContainers[0].SecurityContext
+	if *s.RunAsUser != 1000 || !*s.RunAsNonRoot || s.SeccompProfile.Type != corev1.SeccompProfileTypeRuntimeDefault {
+		t.Errorf("what the user's container keeps to is lost: %+v", s)
+	}
+	if s.Privileged != nil || *s.AllowPrivilegeEscalation || !*s.ReadOnlyRootFilesystem || s.Capabilities.Add != nil || !slices.Equal(s.Capabilities.Drop, []corev1.Capability{"ALL"}) {
+		t.Errorf("it may more than copy a file: %+v", s)
+	}
+	if u := pod.Spec.Containers[0].SecurityContext; !*u.Privileged || u.ReadOnlyRootFilesystem != nil {
+		t.Errorf("the user's container was changed: %+v", u)
+	}
+}

@@ -9,8 +9,13 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/yaml"
 
+	"github.com/queuemill/queuemill/api/v1alpha1"
+	fleet "github.com/queuemill/queuemill/internal/fleet/kubernetes"
+	"github.com/queuemill/queuemill/internal/install"
 	"github.com/queuemill/queuemill/test/cluster"
 	"github.com/queuemill/queuemill/test/kubernetes/site"
 )
@@ -74,6 +79,32 @@ func onlyTheControllerMakesWorkers(t *testing.T, s *system) {
 	}
 	if r := run("queuemill.dev/workerpool=life"); r.Code == 0 || !strings.Contains(r.Errs, "only the Queuemill controller") {
 		t.Errorf("a worker of one's own: exit code %d, %s%s", r.Code, r.Text, r.Errs)
+	}
+}
+
+// Where pods must keep to the restricted Pod Security Standard, one that does
+// makes a worker that does.
+func aRestrictedNamespaceTakesWorkers(t *testing.T, s *system) {
+	s.Kubectl(t, `{apiVersion: v1, kind: Namespace, metadata: {name: strict, labels: {pod-security.kubernetes.io/enforce: restricted}}}`, "apply", "-f", "-")
+	const user = `runAsNonRoot: true, runAsUser: 1000, seccompProfile: {type: RuntimeDefault}`
+	const container = `allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}`
+	for name, template := range map[string]string{
+		"of its pod":       `{spec: {securityContext: {` + user + `}, containers: [{name: main, image: i, command: [work], securityContext: {` + container + `}}]}}`,
+		"of its container": `{spec: {containers: [{name: main, image: i, command: [work], securityContext: {` + user + `, ` + container + `}}]}}`,
+	} {
+		raw, err := yaml.YAMLToJSON([]byte(template))
+		if err != nil {
+			t.Fatal(err)
+		}
+		wp := &v1alpha1.WorkerPool{ObjectMeta: metav1.ObjectMeta{Namespace: "strict", Name: "strict"}}
+		wp.Spec.Kubernetes = &v1alpha1.WorkerKubernetes{Template: runtime.RawExtension{Raw: raw}}
+		pod, err := fleet.Render(wp, install.DefaultImage, "https://sqs.eu-west-1.amazonaws.com/123456789012/strict")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Client.CoreV1().Pods("strict").Create(t.Context(), pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}); err != nil {
+			t.Errorf("the security context %s: %v", name, err)
+		}
 	}
 }
 

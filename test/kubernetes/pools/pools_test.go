@@ -37,6 +37,7 @@ func TestWorkerPools(t *testing.T) {
 		for name, run := range map[string]func(*testing.T, *system){
 			"APoolIsAppliedSuspendedResumedAndDeleted": aPoolsLife,
 			"OnlyTheControllerMakesWorkers":            onlyTheControllerMakesWorkers,
+			"ARestrictedNamespaceTakesWorkers":         aRestrictedNamespaceTakesWorkers,
 			"AnEvictedWorkerFinishes":                  anEvictedWorkerFinishes,
 			"AnEvictedWorkerGivesBackWhatNeverEnds":    anEvictedWorkerGivesBack,
 			"WorkersOfACronJobLeaveAnEmptyQueue":       workersOfACronJobLeave,
