@@ -113,6 +113,11 @@ func (p *program) worker(ctx context.Context, path string, f flags.Flags) error 
 		for n := 0; ; n++ {
 			select {
 			case sig := <-p.env.Signals:
+				if n > 0 && sig == syscall.SIGTERM {
+					// Whoever manages processes may send it again, a kubelet that was
+					// restarted, say: the time to finish is still running.
+					continue
+				}
 				if s, ok := sig.(syscall.Signal); ok && n > 0 {
 					caught.Store(int32(s))
 				}

@@ -99,6 +99,24 @@ func TestASecondInterruptEndsWhatRuns(t *testing.T) {
 	}
 }
 
+// A kubelet that is restarted sends SIGTERM to what already ends.
+func TestASecondTerminateChangesNothing(t *testing.T) {
+	b := newBench(t)
+	b.send("x")
+	a := b.work("a", `note start; sleep 2; note end`, "--drain-timeout", "10m")
+	b.await("start", 1, 20*time.Second)
+	a.signal(syscall.SIGTERM)
+	if err := mill.Poll(t.Context(), 5*time.Second, func() (bool, error) { return strings.Contains(a.said(), "interrupt again"), nil }); err != nil {
+		t.Fatal(err)
+	}
+	a.signal(syscall.SIGTERM)
+	if code := a.wait(20 * time.Second); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	b.await("end", 1, time.Second)
+	b.empty(5 * time.Second)
+}
+
 func TestExitCodes(t *testing.T) {
 	b := newBench(t)
 	b.send("done", "rejected", "later", "failed")

@@ -123,7 +123,7 @@ func (r *renderer) addProgram(image string) {
 		Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{
 			corev1.ResourceCPU: resource.MustParse("10m"), corev1.ResourceMemory: resource.MustParse("16Mi"),
 		}},
-		VolumeMounts: []corev1.VolumeMount{{Name: programVolume, MountPath: programDir + "-out"}},
+		VolumeMounts:    []corev1.VolumeMount{{Name: programVolume, MountPath: programDir + "-out"}},
 		SecurityContext: besides(r.main.SecurityContext),
 	}}, spec.InitContainers...)
 	// Our image's own program is at the path where the volume is in the others.

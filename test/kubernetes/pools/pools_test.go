@@ -61,6 +61,7 @@ type pool struct {
 	name  string
 	queue string // URL
 	log   string
+	seen  *witness // of its pods
 }
 
 // handler is a command for a pod's container in YAML: it writes to the log when
@@ -94,6 +95,7 @@ spec:
           volumeMounts: [{name: shared, mountPath: /shared}]
 %s
 `, name, site.Namespace, p.queue, site.Region, strings.Trim(spec, "\n"), shared, pod, cluster.Busybox, site.KeysSecret, container)
+	p.seen = p.watched(t)
 	s.Kubectl(t, manifest, "apply", "-f", "-")
 	return p
 }
@@ -191,14 +193,17 @@ func (p *pool) awaitZero(t *testing.T) {
 // never begun while it was under way.
 func (p *pool) eachRanOnce(t *testing.T, ids []string) {
 	t.Helper()
-	lines := p.lines(t)
-	by := map[string][]string{}
-	for _, line := range lines {
+	by, workers := map[string][]string{}, map[string][]string{}
+	for _, line := range p.lines(t) {
 		by[line[1]] = append(by[line[1]], line[0])
+		workers[line[1]] = append(workers[line[1]], line[2])
 	}
 	for _, id := range ids {
 		if got := by[id]; !slices.Equal(got, []string{"start", "end"}) {
-			t.Errorf("message %s: %v, want one start and one end", id, got)
+			t.Errorf("message %s: %v by %v, want one start and one end", id, got, workers[id])
+			for _, worker := range slices.Compact(slices.Sorted(slices.Values(workers[id]))) {
+				t.Log(p.seen.of(worker))
+			}
 		}
 	}
 	if len(by) != len(ids) {
