@@ -27,13 +27,13 @@ func workerPool(wp *httpapi.WorkerPool, conditions []httpapi.Condition) []Check 
 		wp.Desired, wp.MinWorkers, wp.MaxWorkers, wp.Workers.Ready, wp.Workers.Busy),
 		func(reason string) string { return poolHint(wp, reason) },
 		func(about string, c httpapi.Condition) Check { return wrongPool(about, wp, c) })
+	if wp.RunsOn == "scaleTargetRef" {
+		return checks // its workers are not asked, and hold messages as they please
+	}
 	for _, c := range conditions {
 		if c.Type == "Ready" && c.Status && wp.Trouble != "" {
 			checks = append(checks, found(Warning, "workers", about, poolHint(wp, "WorkersNotReady"), "%s", wp.Trouble))
 		}
-	}
-	if wp.RunsOn == "scaleTargetRef" {
-		return checks // its workers are not asked, and hold messages as they please
 	}
 	if n := wp.Workers.Unknown; n > 0 {
 		checks = append(checks, found(Warning, "silent", about, silentHint(wp),
@@ -65,8 +65,15 @@ func wrongPool(about string, wp *httpapi.WorkerPool, c httpapi.Condition) Check 
 	case "TemplateValid":
 		return found(Problem, "template", about, "mend spec.kubernetes.template and apply it again", "no pod can be made of the template: %s", words(c))
 	case "Suspended":
-		return found(Warning, "suspended", about, "queuemill resume workerpool/"+wp.Name, "wants no workers: somebody suspended it")
+		what := "wants no workers"
+		if wp.RunsOn == "scaleTargetRef" {
+			what = "leaves the Deployment's replicas as they are"
+		}
+		return found(Warning, "suspended", about, "queuemill resume workerpool/"+wp.Name, "%s: somebody suspended it", what)
 	case "TargetOwned":
+		if c.Reason != "AlsoWritten" { // nothing is scaled
+			return found(Problem, "target", about, "docs/WORKERPOOLS.md says what a target needs", "%s", words(c))
+		}
 		return found(Warning, "target", about, "docs/WORKERPOOLS.md shows the setting for each tool", "%s", words(c))
 	}
 	return found(Warning, c.Type, about, "", "%s", words(c))

@@ -14,6 +14,7 @@ import (
 )
 
 func TestWorkerPool(t *testing.T) {
+	onTarget := func(wp *httpapi.WorkerPool) { wp.RunsOn = "scaleTargetRef" }
 	well := []httpapi.Condition{{Type: "Ready", Status: true}, {Type: "SourceHealthy", Status: true}, {Type: "TemplateValid", Status: true}, {Type: "ScalingActive", Status: true}}
 	not := func(reason string, more ...httpapi.Condition) []httpapi.Condition {
 		return append([]httpapi.Condition{{Type: "Ready", Reason: reason, Message: "so it is"}}, more...)
@@ -27,13 +28,19 @@ func TestWorkerPool(t *testing.T) {
 		"well":               {nil, well, []string{"ready ok", "visibility ok"}, ""},
 		"never seen":         {nil, not("NotSeen"), []string{"ready problem", "visibility ok"}, "--worker-image"},
 		"not allowed":        {nil, not("NotAllowed"), []string{"ready problem", "visibility ok"}, "allow-list"},
-		"another autoscaler": {nil, not("AlsoScaled"), []string{"ready problem", "visibility ok"}, "describe"},
+		"another autoscaler": {onTarget, not("AlsoScaled", httpapi.Condition{Type: "TargetOwned", Reason: "AlsoScaled", Message: "an HPA"}), []string{"target problem"}, "docs/WORKERPOOLS.md"},
+		"no such field":      {nil, not("InvalidSpec"), []string{"ready problem", "visibility ok"}, "describe"},
 		"no pod starts":      {nil, not("WorkersNotReady"), []string{"ready problem", "visibility ok"}, "kubectl get pods -n team -l queuemill.dev/workerpool=thumbs"},
 		"no queue":           {nil, not("SourceUnhealthy", httpapi.Condition{Type: "SourceHealthy", Message: "no such queue"}), []string{"source problem", "visibility ok"}, "identity"},
 		"a bad template":     {nil, not("TemplateInvalid", httpapi.Condition{Type: "TemplateValid"}), []string{"template problem", "visibility ok"}, "spec.kubernetes.template"},
 		"suspended":          {nil, not("Suspended", httpapi.Condition{Type: "Suspended", Status: true}), []string{"suspended warning", "visibility ok"}, "queuemill resume workerpool/thumbs"},
-		"a second writer":    {nil, append(slices.Clone(well), httpapi.Condition{Type: "TargetOwned", Message: "argocd writes it too"}), []string{"target warning", "visibility ok"}, "docs/WORKERPOOLS.md"},
-		"some don't work":    {func(wp *httpapi.WorkerPool) { wp.Trouble = "no such queue" }, well, []string{"ready ok", "workers warning", "visibility ok"}, "kubectl get pods"},
+		"a second writer": {
+			func(wp *httpapi.WorkerPool) { onTarget(wp); wp.Trouble = "argocd writes it too" },
+			append(slices.Clone(well), httpapi.Condition{Type: "TargetOwned", Reason: "AlsoWritten", Message: "argocd writes it too"}),
+			[]string{"target warning"},
+			"setting for each tool",
+		},
+		"some don't work": {func(wp *httpapi.WorkerPool) { wp.Trouble = "no such queue" }, well, []string{"ready ok", "workers warning", "visibility ok"}, "kubectl get pods"},
 		"silent": {
 			func(wp *httpapi.WorkerPool) { wp.Workers = v1alpha1.WorkerCounts{Ready: 3, Unknown: 2} }, well,
 			[]string{"ready ok", "silent warning", "visibility ok"},
