@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -85,7 +86,7 @@ func readToken(file string) (string, error) {
 }
 
 // findJob finds the one job whose name is, or begins with, prefix.
-func findJob(cmd *cobra.Command, c *client.Client, prefix string) (string, error) {
+func (p *program) findJob(cmd *cobra.Command, c *client.Client, prefix string) (string, error) {
 	whole, err := c.Job(cmd.Context(), prefix, false)
 	if err == nil {
 		return whole.Name, nil // one look is cheaper than a list, in a cluster
@@ -102,7 +103,7 @@ func findJob(cmd *cobra.Command, c *client.Client, prefix string) (string, error
 		if found := attemptOf(cmd, c, prefix); found != "" {
 			return found, nil
 		}
-		return "", notFoundf("queuemill jobs lists them", "there is no job %q", prefix)
+		return "", notFoundf(p.insteadOfJobs(cmd.Context(), c, prefix, "queuemill jobs lists them"), "there is no job %q", prefix)
 	case 1:
 		return page.Jobs[0].Name, nil
 	}
@@ -114,6 +115,20 @@ func findJob(cmd *cobra.Command, c *client.Client, prefix string) (string, error
 		names = append(names, "…")
 	}
 	return "", usagef("give more of its name", "%q may be %d jobs: %s", prefix, len(page.Jobs), strings.Join(names, ", "))
+}
+
+// insteadOfJobs is what to do about a job or QueueJob that is not there: hint,
+// unless it is a pool.
+func (p *program) insteadOfJobs(ctx context.Context, c *client.Client, name, hint string) string {
+	pools, err := c.WorkerPools(ctx)
+	if err != nil || !slices.ContainsFunc(pools, func(wp httpapi.WorkerPool) bool { return wp.Name == name }) {
+		return hint
+	}
+	output := "in pools/" + name + " of the data directory"
+	if p.onCluster() {
+		output = "what their pods say: kubectl logs -l queuemill.dev/workerpool=" + name
+	}
+	return name + " is a WorkerPool: its workers make no jobs; their output is " + output
 }
 
 // attemptOf is the job of which name is an attempt, as kubectl lists them

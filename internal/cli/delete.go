@@ -25,7 +25,7 @@ is gone. The begin of a job's name is enough where only one job has it.`,
 			}
 			var jobs []string
 			for _, arg := range args {
-				name, err := findJob(cmd, c, arg)
+				name, err := p.findJob(cmd, c, arg)
 				if err != nil {
 					return err
 				}

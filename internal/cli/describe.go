@@ -40,7 +40,7 @@ shown with --confidential only.`,
 			if err != nil {
 				return err
 			}
-			name, err := findJob(cmd, c, args[0])
+			name, err := p.findJob(cmd, c, args[0])
 			if err != nil {
 				return err
 			}

@@ -103,7 +103,7 @@ the list ends when queues are empty and every job is finished; the exit code is
 				return err
 			}
 			if filters.queueJob != "" {
-				if err := knownQueueJob(cmd.Context(), c, filters.queueJob); err != nil {
+				if err := p.knownQueueJob(cmd.Context(), c, filters.queueJob); err != nil {
 					return err
 				}
 			}
@@ -140,7 +140,7 @@ the list ends when queues are empty and every job is finished; the exit code is
 
 // knownQueueJob tells a mistyped name from one without jobs. A QueueJob that
 // is gone from the manifests may still have jobs.
-func knownQueueJob(ctx context.Context, c *client.Client, name string) error {
+func (p *program) knownQueueJob(ctx context.Context, c *client.Client, name string) error {
 	all, err := c.QueueJobs(ctx)
 	if err != nil {
 		return err
@@ -161,7 +161,7 @@ func knownQueueJob(ctx context.Context, c *client.Client, name string) error {
 		if meant := nearest.To(name, names); meant != "" {
 			hint = "did you mean " + meant + "? " + hint
 		}
-		return notFoundf(hint, "there is no QueueJob %q", name)
+		return notFoundf(p.insteadOfJobs(ctx, c, name, hint), "there is no QueueJob %q", name)
 	}
 	return nil
 }

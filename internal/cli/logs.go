@@ -38,7 +38,7 @@ elsewhere the output is written byte by byte.`,
 			if err != nil {
 				return err
 			}
-			name, err := findJob(cmd, c, args[0])
+			name, err := p.findJob(cmd, c, args[0])
 			if err != nil {
 				return err
 			}

@@ -85,7 +85,7 @@ func (p *program) jobsToRetry(cmd *cobra.Command, c *client.Client, args []strin
 	names := []string{}
 	if len(args) == 0 {
 		if f.QueueJob != "" {
-			if err := knownQueueJob(cmd.Context(), c, f.QueueJob); err != nil {
+			if err := p.knownQueueJob(cmd.Context(), c, f.QueueJob); err != nil {
 				return nil, err
 			}
 		}
@@ -93,7 +93,7 @@ func (p *program) jobsToRetry(cmd *cobra.Command, c *client.Client, args []strin
 		return found.Jobs, err
 	}
 	for _, arg := range args {
-		name, err := findJob(cmd, c, arg)
+		name, err := p.findJob(cmd, c, arg)
 		if err != nil {
 			return nil, err
 		}

@@ -33,12 +33,17 @@ func didYouMean(name string, names []string, hint string) string {
 // other errors stay as they are.
 func (s *Server) noQueueJob(r *http.Request, err error, name string) error {
 	hint := "queuemill status lists them"
-	if status, err := s.backend.Controller.Status(r.Context()); err == nil {
+	if status, err := s.status(r.Context()); err == nil {
 		names := make([]string, len(status.QueueJobs))
 		for i, qj := range status.QueueJobs {
 			names[i] = qj.Name
 		}
 		hint = didYouMean(name, names, hint)
+		for i := range status.WorkerPools {
+			if status.WorkerPools[i].Name == name {
+				hint = name + " is a WorkerPool: its workers make no jobs; queuemill status shows them"
+			}
+		}
 	}
 	return notFoundAs(err, "QueueJob", name, hint)
 }

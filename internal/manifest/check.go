@@ -88,7 +88,11 @@ func (c *checker) walk(path string, n *yaml.Node, t reflect.Type) (any, bool) {
 	switch t.Kind() {
 	case reflect.Struct:
 		if n.Kind != yaml.MappingNode {
-			return c.wrong(path, n, "fields of its own")
+			want := "fields of its own"
+			if own := path[strings.LastIndexByte(path, '.')+1:]; n.Kind == yaml.SequenceNode && fieldsOf(t)[own] != nil {
+				want += ", the list in " + own + ": {" + own + ": […]}"
+			}
+			return c.wrong(path, n, want)
 		}
 		return c.mapping(path, n, t)
 	case reflect.Map:

@@ -116,6 +116,23 @@ func TestSeveralFiles(t *testing.T) {
 	}
 }
 
+// Who comes from another autoscaler, or from the other kind, is told our word.
+func TestWordsOfOtherAutoscalers(t *testing.T) {
+	const pool = "apiVersion: queuemill.dev/v1alpha1\nkind: WorkerPool\nmetadata: {name: p}\nspec:\n  queue: {sqs: {name: q}}\n  process: {command: [x]}\n"
+	for text, want := range map[string]string{
+		"  scaling: {backlogPerWorker: 1}\n  maxReplicas: 3\n":        "spec.maxReplicas: unknown field\n    did you mean maxWorkers?",
+		"  scaling: {backlogPerWorker: 1}\n  minReplicaCount: 3\n":    "spec.minReplicaCount: unknown field\n    did you mean minWorkers?",
+		"  scaling: {backlogPerWorker: 1}\n  maxActive: 3\n":          "spec.maxActive: unknown field\n    did you mean maxWorkers?",
+		"  scaling: {backlogPerWorker: 1, cooldownPeriod: 5m}\n":      "spec.scaling.cooldownPeriod: unknown field\n    did you mean scaleInCooldown?",
+		"  scaling: {steps: [{upperBound: 5, adjustment: 3}]}\n":      "spec.scaling.steps: is a list; expected fields of its own, the list in steps: {steps: […]}",
+		"  scaling: {backlogPerWorker: 1}\n  worker: [concurrency]\n": "spec.worker: is a list; expected fields of its own\n",
+	} {
+		if _, _, err := Parse("x", []byte(pool+text)); err == nil || !strings.Contains(err.Error()+"\n", want) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
 func TestTheSameNameInTwoNamespacesIsNoClash(t *testing.T) {
 	objects, _, err := Parse("x", []byte(least+"---\n"+strings.ReplaceAll(least, "{name: least}\nspec", "{name: least, namespace: b}\nspec")))
 	if err != nil || len(objects) != 2 {

@@ -22,6 +22,12 @@ var otherNames = map[string]string{
 	"cmd": "command", "environment": "env", "concurrency": "maxActive", "parallelism": "maxActive",
 	"queueURL": "url", "queueName": "name", "roleArn": "roleARN", "path": "fieldPath", "field": "fieldPath",
 	"paused": "suspend", "template": "jobTemplate",
+
+	// Of autoscalers, and of one kind in the other.
+	"minReplicas": "minWorkers", "minReplicaCount": "minWorkers", "min": "minWorkers", "minCapacity": "minWorkers",
+	"maxReplicas": "maxWorkers", "maxReplicaCount": "maxWorkers", "max": "maxWorkers", "maxCapacity": "maxWorkers",
+	"maxActive": "maxWorkers", "replicas": "maxWorkers", "queueLength": "backlogPerWorker", "cooldown": "scaleInCooldown",
+	"cooldownPeriod": "scaleInCooldown", "pollingInterval": "interval", "visibilityTimeout": "visibility",
 }
 
 // suggester finds what may have been meant by an unknown field.
