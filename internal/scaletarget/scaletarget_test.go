@@ -1,16 +1,19 @@
 package scaletarget_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/queuemill/queuemill/internal/workerpool"
 	"github.com/queuemill/queuemill/test/cluster"
+	"github.com/queuemill/queuemill/test/cluster/fakekubelet"
 )
 
 func TestWritesInARowAreReadBackAtOnce(t *testing.T) {
@@ -36,6 +39,26 @@ func TestAWriteGoesOverConcurrentOnes(t *testing.T) {
 	}
 	w.quiet(1 + 199%9)
 	others.Wait()
+}
+
+func TestPodsThatAreReadyCount(t *testing.T) {
+	w := newWorld(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	var kubelet sync.WaitGroup
+	kubelet.Go(func() {
+		_ = fakekubelet.Run(ctx, fakekubelet.Options{
+			Config: cluster.Shared(t).Config(), Namespace: w.ns,
+			Plan: func(*corev1.Pod) fakekubelet.Plan { return fakekubelet.Plan{Until: make(chan struct{})} },
+		})
+	})
+	defer kubelet.Wait()
+	defer cancel()
+	w.kubectl(web(0), "create", "-f", "-")
+	w.set(3)
+	w.kubectl("", "rollout", "status", "deployment", "web", "--timeout=2m")
+	if r := w.look(); r.Ready != 3 || r.Desired != 3 {
+		t.Errorf("%+v", r)
+	}
 }
 
 // lossy loses the answers to writes.

@@ -42,6 +42,7 @@ func TestWorkerPools(t *testing.T) {
 			"AnEvictedWorkerGivesBackWhatNeverEnds":    anEvictedWorkerGivesBack,
 			"WorkersOfACronJobLeaveAnEmptyQueue":       workersOfACronJobLeave,
 			"AMessageIsARequest":                       aMessageIsARequest,
+			"ADeploymentFollowsAndFinishes":            aDeploymentFollowsAndFinishes,
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
