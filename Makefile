@@ -53,7 +53,7 @@ bench: build ## measure, and print a table with its conditions; ROW=sdk: those r
 
 compare: ## run test/scaling's loads in real time beside the simulator, about 25 minutes; charts in docs/scaling
 	@mkdir -p docs/scaling
-	$(GO) test ./test/scaling -run TestCompare -v -count 1 -timeout 2h -real -reports $(CURDIR)/docs/scaling $(COMPAREFLAGS)
+	$(GO) test ./test/scaling -run 'TestCompare$$' -v -count 1 -timeout 2h -real -reports $(CURDIR)/docs/scaling $(COMPAREFLAGS)
 
 compare-pods: ## run a seed of test/scaling's loads in pods of a real cluster, 10 minutes, as root; charts in docs/scaling
 	@tools/test-packages nodes
