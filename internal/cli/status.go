@@ -21,7 +21,7 @@ func (p *program) statusCommand() *cobra.Command {
 		Short: "Show QueueJobs, WorkerPools and queues at a glance",
 
 		SuggestFor: []string{"pool", "pools", "workerpool", "workerpools", "queuejobs", "queues", "get", "list", "ls", "ps"},
-		Args:  argsNamed("", 0, 0),
+		Args:       argsNamed("", 0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := p.connect()
 			if err != nil {
