@@ -122,6 +122,8 @@ func (w *Worker) trouble(now time.Time) string {
 	case w.breaker.Open && now.Before(w.breaker.Until):
 		return fmt.Sprintf("%d messages failed within %v: nothing is received until %s",
 			w.breaker.Spec.Failures, w.breaker.Spec.Within.Duration, w.breaker.Until.Format(time.TimeOnly))
+	case w.unrejected != nil:
+		return "rejected messages come back again and again: " + w.unrejected.Error()
 	}
 	return w.failing.String()
 }

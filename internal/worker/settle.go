@@ -75,6 +75,11 @@ func (w *Worker) reject(h *hand, why string) bool {
 	if w.rejecter != nil {
 		err = w.repeat(h, func() error { return w.rejecter.Reject(w.calls, h.message, why) })
 	}
+	if none := errors.Is(err, queue.ErrNotFound) || errors.Is(err, errNoRejecter); none || err == nil {
+		w.mu.Lock()
+		w.unrejected = err
+		w.mu.Unlock()
+	}
 	if err == nil {
 		return true
 	}

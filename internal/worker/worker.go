@@ -96,6 +96,7 @@ type Worker struct {
 	leaseAt    time.Time // the lease loop's next; zero: none
 	counts     counts
 	failing    failing
+	unrejected error // there is no dead-letter queue for what is rejected; nil: there is, or nothing was
 }
 
 // counts are since the start.

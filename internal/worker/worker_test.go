@@ -237,6 +237,9 @@ func TestARejectedMessageIsKeptWhereThereIsNoDeadLetterQueue(t *testing.T) {
 		if !strings.Contains(w.log.String(), "level=ERROR") || !strings.Contains(w.log.String(), "no such customer") {
 			w.Error("nothing is said at level error")
 		}
+		if r := w.w.Report(); !strings.Contains(r.Trouble, "rejected messages come back again and again: ") {
+			w.Errorf("the pool is told %q", r.Trouble)
+		}
 	})
 }
 

@@ -145,7 +145,7 @@ func (p *provider) deadLetterQueue() (*Queue, error) {
 	if dead := p.q.deadLetterQueue(); dead != nil {
 		return dead, nil
 	}
-	return nil, fmt.Errorf("dead-letter queue of %s: %w", p.q.name, queue.ErrNotFound)
+	return nil, fmt.Errorf("%s has no dead-letter queue: %w", p.q.name, queue.ErrNotFound)
 }
 
 func (p *provider) Settings(context.Context) (queue.Settings, error) {

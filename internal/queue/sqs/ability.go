@@ -57,7 +57,7 @@ func (q *Queue) deadLetterURL(ctx context.Context) (string, error) {
 	}
 	account, name, ok := accountAndName(p.Target)
 	if !ok {
-		return "", fmt.Errorf("dead-letter queue of %s: %w", q.name, queue.ErrNotFound)
+		return "", fmt.Errorf("%s has no dead-letter queue: %w", q.name, queue.ErrNotFound)
 	}
 	u, err := url.Parse(q.url)
 	if err != nil {
