@@ -32,7 +32,7 @@ type WorkerOptions struct {
 	Token, ID string
 
 	// Held is worker.Options'.
-	Held string
+	Held bool
 
 	// Interrupts asks to stop: the first lets what runs finish, for DrainTimeout at
 	// most, the second ends it and gives it back.

@@ -82,7 +82,7 @@ their messages come back after --visibility.`,
 
 // worker runs one between its signals and a person.
 func (p *program) worker(ctx context.Context, path string, f flags.Flags) error {
-	o := app.WorkerOptions{Token: os.Getenv(flags.TokenEnv), ID: os.Getenv(flags.IDEnv), Held: os.Getenv(flags.HeldEnv)}
+	o := app.WorkerOptions{Token: os.Getenv(flags.TokenEnv), ID: os.Getenv(flags.IDEnv), Held: os.Getenv(flags.HeldEnv) != ""}
 	for _, name := range []string{flags.TokenEnv, flags.IDEnv, flags.HeldEnv} { // no command is given them
 		if err := os.Unsetenv(name); err != nil {
 			return err

@@ -141,7 +141,7 @@ func TestRightsOfTheController(t *testing.T) {
 		{"", "secrets", "list"},
 		{"", "secrets", "watch"},
 		{"", "configmaps", "get"},
-		{"", "pods", "patch"},
+		{"", "pods", "update"},
 		{"", "pods/exec", "create"},
 		{Group, "queuejobs", "delete"},
 		{"coordination.k8s.io", "leases", "create"},
@@ -325,7 +325,9 @@ func TestOnlyWhoMayRunWorkerPoolsMakesAWorkersPod(t *testing.T) {
 		{"ours", `{"metadata":{"labels":{"queuemill.dev/workerpool":null}}}`, true},
 		{"ours", `{"metadata":{"labels":{"queuemill.dev/workerpool":"other"}}}`, true},
 		{"ours", `{"metadata":{"labels":{"queuemill.dev/template-hash":"y"}}}`, true},
-		{"ours", `{"metadata":{"labels":{"team":"a"}}}`, false},
+		{"ours", `{"metadata":{"annotations":{"queuemill.dev/term":"0"}}}`, true},
+		{"ours", `{"metadata":{"labels":{"queuemill.dev/template-hash":null},"annotations":{"queuemill.dev/template-hash":"x"}}}`, true},
+		{"ours", `{"metadata":{"labels":{"team":"a"},"annotations":{"team":"a"}}}`, false},
 		{"plain", `{"metadata":{"labels":{"team":"a"}}}`, false},
 	} {
 		_, err := editor.Patch(t.Context(), step.pod, types.MergePatchType, []byte(step.patch), metav1.PatchOptions{})

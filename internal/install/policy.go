@@ -67,10 +67,12 @@ const workerLabel = keyPrefix + "workerpool"
 // workerPolicy guards what a worker's pod is known by. An update that leaves the
 // keys alone is anybody's; the selector takes the pod before and after it.
 func workerPolicy() *admissionv1.ValidatingAdmissionPolicy {
-	keys := func(labels string) string {
-		return fmt.Sprintf("%[1]s.filter(k, k.startsWith('%[2]s')).map(k, k + '=' + %[1]s[k])", labels, keyPrefix)
+	keys := func(object string) string {
+		one := func(what string) string {
+			return fmt.Sprintf("%[1]s.metadata.?%[3]s.orValue({}).filter(k, k.startsWith('%[2]s')).map(k, '%[3]s ' + k + '=' + %[1]s.metadata.%[3]s[k])", object, keyPrefix, what)
+		}
+		return "(" + one("labels") + " + " + one("annotations") + ")"
 	}
-	now, before := "object.metadata.?labels.orValue({})", "oldObject.metadata.?labels.orValue({})"
 	return &admissionv1.ValidatingAdmissionPolicy{
 		TypeMeta: typeMeta("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy"), ObjectMeta: meta("", PolicyWorkers),
 		Spec: admissionv1.ValidatingAdmissionPolicySpec{
@@ -80,12 +82,12 @@ func workerPolicy() *admissionv1.ValidatingAdmissionPolicy {
 			}),
 			Variables: []admissionv1.Variable{
 				mayRun("workerpools"),
-				{Name: "now", Expression: keys(now)},
-				{Name: "before", Expression: "request.operation == 'UPDATE' ? " + keys(before) + " : []"},
+				{Name: "now", Expression: keys("object")},
+				{Name: "before", Expression: "request.operation == 'UPDATE' ? " + keys("oldObject") + " : []"},
 			},
 			Validations: []admissionv1.Validation{{
 				Expression: "variables.mayRun || (variables.now.all(k, k in variables.before) && variables.before.all(k, k in variables.now))",
-				Message:    "only the Queuemill controller writes the labels " + keyPrefix + "* of a worker's pod",
+				Message:    "only the Queuemill controller writes the labels and annotations " + keyPrefix + "* of a worker's pod",
 				Reason:     new(metav1.StatusReasonForbidden),
 			}},
 		},

@@ -20,7 +20,7 @@ func ControllerRules() []rbacv1.PolicyRule {
 		rule(Group, "workerpools", "list", "watch", "patch", VerbRun),
 		rule(Group, "workerpools/status", "patch"),
 		rule("batch", "jobs", "create", "delete", "get", "list", "patch", "watch"),
-		rule("", "pods", "create", "delete", "get", "list", "watch"),
+		rule("", "pods", "create", "delete", "get", "list", "patch", "watch"),
 		rule("", "pods/log", "get"),
 		rule("", "secrets", "create", "delete", "get", "patch"),
 		rule("", "events", "list"),

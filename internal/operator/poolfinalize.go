@@ -103,7 +103,7 @@ func waitsFor(left []fleet.Worker) string {
 }
 
 // retire asks all workers to receive no more and removes those that agree, and
-// those that never began. It returns those that are left, as they answered.
+// those that are held. It returns those that are left, as they answered.
 func retire(ctx context.Context, workers fleet.Fleet) ([]fleet.Worker, error) {
 	all, err := workers.List(ctx)
 	if err != nil {
@@ -118,18 +118,21 @@ func retire(ctx context.Context, workers fleet.Fleet) ([]fleet.Worker, error) {
 			continue
 		}
 		g.Go(func() error {
-			report, err := workers.Drain(ctx, *w, true)
-			switch {
-			case errors.Is(err, fleet.ErrNotFound):
-				gone[i] = true
-				return nil
-			case err == nil:
-				w.Report = report
+			if !w.Held {
+				report, err := workers.Drain(ctx, *w, true)
+				if errors.Is(err, fleet.ErrNotFound) {
+					gone[i] = true
+					return nil
+				}
+				if err != nil || !report.Agreed() {
+					w.Report = report
+					return nil
+				}
 			}
-			if !w.Report.Agreed() && (err == nil || w.State != fleet.Starting) {
+			switch err := workers.Remove(ctx, *w); {
+			case errors.Is(err, fleet.ErrChanged): // the next look says what it does now
 				return nil
-			}
-			if err := workers.Remove(ctx, *w); err != nil && !errors.Is(err, fleet.ErrNotFound) {
+			case err != nil && !errors.Is(err, fleet.ErrNotFound):
 				return err
 			}
 			w.State = fleet.Ending

@@ -1,10 +1,7 @@
 package worker
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"time"
 
 	"github.com/queuemill/queuemill/internal/fleet"
@@ -46,31 +43,6 @@ func (w *Worker) report() fleet.Report {
 	}
 }
 
-// heldBack tells whether the controller did not let it receive yet.
-func (w *Worker) heldBack() bool {
-	if w.o.Held == "" {
-		return false
-	}
-	_, err := os.Stat(w.o.Held)
-	return err != nil
-}
-
-// note writes down whether it may receive; w.mu is held.
-func (w *Worker) note(may bool) {
-	if w.o.Held == "" {
-		return
-	}
-	var err error
-	if may {
-		err = os.WriteFile(w.o.Held, nil, 0o600)
-	} else if err = os.Remove(w.o.Held); errors.Is(err, fs.ErrNotExist) {
-		err = nil
-	}
-	if err != nil {
-		w.log.Warn("what the controller said is not written down; it is forgotten at a restart", keyError, err)
-	}
-}
-
 // Drain is control.Worker's.
 func (w *Worker) Drain(on bool, term int64) fleet.Report {
 	late := time.NewTimer(drainWait)
@@ -83,7 +55,6 @@ func (w *Worker) Drain(on bool, term int64) fleet.Report {
 	}
 	if w.draining != on {
 		w.log.Info("told by the controller", "drain", on)
-		w.note(!on)
 	}
 	w.draining = on
 	if !on {

@@ -41,11 +41,8 @@ type Options struct {
 	ID      string       // its reports carry
 	Logger  *slog.Logger // nil: none
 
-	// Held is the path of a file that is there while the controller lets the
-	// worker receive; it is made and removed as the controller says, so that one
-	// that is started again in its place goes on as it was told. Empty: it
-	// receives from the start.
-	Held string
+	// Held: it receives nothing before it is told to go on (Drain).
+	Held bool
 
 	Metrics *Metrics // nil: none
 }
@@ -129,7 +126,7 @@ func New(o Options) (*Worker, error) {
 	}
 	now := time.Now()
 	w.lastActive, w.lastAsked, w.looped = now, now, now
-	w.draining = w.heldBack()
+	w.draining = o.Held
 	return w, nil
 }
 

@@ -125,7 +125,7 @@ type setup struct {
 	flags flags.Flags
 	queue queuetest.Options
 	noDLQ bool
-	held  string
+	held  bool
 	do    func(context.Context, *Task) Result
 }
 

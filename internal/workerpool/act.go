@@ -36,7 +36,13 @@ func (p *Pool) act(ctx context.Context, pool *v1alpha1.WorkerPool, do plan) {
 	for _, w := range do.drain {
 		g.Go(func() error { p.drain(ctx, w); return nil })
 	}
-	_ = g.Wait() // each tells its own
+	_ = g.Wait()            // each tells its own
+	if len(do.drain) == 0 { // what could not be removed is gone, or wanted again
+		p.worked(removing)
+	}
+	if do.start == 0 {
+		p.worked(starting)
+	}
 	if do.start == 0 || time.Now().Before(p.care.notBefore) {
 		return
 	}

@@ -75,6 +75,9 @@ func New(pool *v1alpha1.WorkerPool, o Options) (*Pool, error) {
 	if err := p.Update(pool); err != nil {
 		return nil, err
 	}
+	if p.state.Decided && p.state.Needed.IsZero() {
+		p.state.Needed = time.Now() // they may have been until a moment ago: a dip that falls on a restart ends nobody
+	}
 	p.status.Desired = p.state.Desired
 	return p, nil
 }
@@ -245,6 +248,7 @@ func (p *Pool) wanted(workers []fleet.Worker) (pool *v1alpha1.WorkerPool, templa
 				want++
 			}
 		}
+		want = min(want, p.policy.Max) // an edit may have old and new ones side by side
 	default:
 		want = min(p.state.Desired, p.policy.Max)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/queuemill/queuemill/api/v1alpha1"
 	"github.com/queuemill/queuemill/internal/fleet/fleettest"
 	"github.com/queuemill/queuemill/internal/queue"
+	"github.com/queuemill/queuemill/internal/scale"
 )
 
 // backlog is a queue that tells what it is told to tell.
@@ -46,6 +47,8 @@ type bench struct {
 	queue  *backlog
 	fleet  *fleettest.Fake
 	pool   *Pool
+	state  scale.State // what the controller is given
+	stop   func()      // ends it
 	mu     sync.Mutex
 	events []Event
 }
@@ -69,20 +72,27 @@ func run(t *testing.T, wp *v1alpha1.WorkerPool, test func(b *bench)) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &bench{T: t, queue: &backlog{}, fleet: fleettest.NewFake()}
 		b.fleet.StartupTime = time.Second
-		b.open(wp)
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan struct{})
-		go func() { defer close(done); b.pool.Run(ctx) }()
+		b.again(wp)
 		test(b)
-		cancel()
-		<-done
+		b.stop()
 	})
+}
+
+// again has a controller take over.
+func (b *bench) again(wp *v1alpha1.WorkerPool) {
+	b.Helper()
+	b.open(wp)
+	ctx, cancel := context.WithCancel(b.Context())
+	done := make(chan struct{})
+	pool := b.pool
+	go func() { defer close(done); pool.Run(ctx) }()
+	b.stop = func() { cancel(); <-done }
 }
 
 func (b *bench) open(wp *v1alpha1.WorkerPool) {
 	b.Helper()
 	var err error
-	b.pool, err = New(wp, Options{Queue: b.queue, Fleet: b.fleet, OnEvent: func(e Event) {
+	b.pool, err = New(wp, Options{Queue: b.queue, Fleet: b.fleet, State: b.state, OnEvent: func(e Event) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		b.events = append(b.events, e)

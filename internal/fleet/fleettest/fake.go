@@ -25,6 +25,8 @@ type Fake struct {
 	StartErr, ListErr error
 	// Dies has workers end as soon as they are started.
 	Dies bool
+	// StillBorn has workers end before anybody can see them.
+	StillBorn bool
 
 	// Between is called, with nothing locked, where others' calls may come between;
 	// set it before the fleet is used.
@@ -137,6 +139,11 @@ func (f *Fake) Start(_ context.Context, pool *v1alpha1.WorkerPool, n int) error 
 		return f.StartErr
 	}
 	f.Starts += n
+	if f.StillBorn {
+		f.mu.Unlock()
+		f.changed()
+		return nil
+	}
 	for range n {
 		f.n++
 		w := &FakeWorker{Worker: fleet.Worker{

@@ -2,11 +2,13 @@ package kubernetes
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -199,9 +201,15 @@ func (f *Fleet) Drain(ctx context.Context, w fleet.Worker, on bool) (*fleet.Repo
 	if err != nil {
 		return nil, err
 	}
+	term, counted := termOf(pod)
+	if !on && counted {
+		if term, err = f.nextTerm(ctx, pod, term); err != nil {
+			return nil, err
+		}
+	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	report, err := clientOf(pod, token).Drain(ctx, on, 0)
+	report, err := clientOf(pod, token).Drain(ctx, on, term)
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("pod %s: %w", w.Name, err)
@@ -211,17 +219,58 @@ func (f *Fleet) Drain(ctx context.Context, w fleet.Worker, on bool) (*fleet.Repo
 	return &report, nil
 }
 
+// nextTerm writes down that the worker is about to be told to go on. From then on
+// nobody who listed the pod before can delete it. Who lists it from now on and
+// has the worker stop says so in this term, and the order to go on is overtaken
+// if it arrives behind that.
+func (f *Fleet) nextTerm(ctx context.Context, pod *corev1.Pod, term int64) (int64, error) {
+	path := "/metadata/annotations/" + strings.ReplaceAll(annotationTerm, "/", "~1")
+	patch, err := json.Marshal([]map[string]string{
+		{"op": "test", "path": "/metadata/uid", "value": string(pod.UID)},
+		{"op": "test", "path": path, "value": strconv.FormatInt(term, 10)},
+		{"op": "replace", "path": path, "value": strconv.FormatInt(term+1, 10)},
+	})
+	if err != nil {
+		return 0, err
+	}
+	now, err := f.client.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.JSONPatchType, patch, metav1.PatchOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return 0, fleet.ErrNotFound
+	case apierrors.IsInvalid(err):
+		return 0, fmt.Errorf("pod %s: another controller tells it what to do at this moment: %w", pod.Name, err)
+	case err != nil:
+		return 0, fmt.Errorf("note that pod %s is told to go on: %w", pod.Name, err)
+	case now.DeletionTimestamp != nil:
+		return 0, fmt.Errorf("pod %s is being deleted: it is not told to go on", pod.Name)
+	}
+	return term + 1, nil
+}
+
 // Remove implements fleet.Fleet.
 func (f *Fleet) Remove(ctx context.Context, w fleet.Worker) error {
-	uid := types.UID(w.UID)
-	err := f.client.CoreV1().Pods(f.pool.Namespace).Delete(ctx, w.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}})
-	switch {
-	case apierrors.IsNotFound(err), apierrors.IsConflict(err):
-		return fleet.ErrNotFound
-	case err != nil:
-		return fmt.Errorf("delete pod %s: %w", w.Name, err)
+	pods, uid := f.client.CoreV1().Pods(f.pool.Namespace), types.UID(w.UID)
+	o := metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}}
+	if w.Version != "" {
+		o.Preconditions.ResourceVersion = &w.Version
 	}
-	return nil
+	err := pods.Delete(ctx, w.Name, o)
+	if apierrors.IsConflict(err) {
+		pod, lookErr := pods.Get(ctx, w.Name, metav1.GetOptions{})
+		if lookErr == nil && pod.UID == uid && pod.DeletionTimestamp == nil {
+			return fmt.Errorf("delete pod %s: %w", w.Name, fleet.ErrChanged)
+		}
+		if err = lookErr; err == nil {
+			return fleet.ErrNotFound // it is another one, or on its way
+		}
+	}
+	switch {
+	case err == nil:
+		return nil
+	case apierrors.IsNotFound(err):
+		return fleet.ErrNotFound
+	}
+	return fmt.Errorf("delete pod %s: %w", w.Name, err)
 }
 
 // clientOf asks the worker of a pod.

@@ -41,6 +41,7 @@ func TestAWorkerAgreesAndGoes(t *testing.T) {
 		t.Fatalf("a worker that is wanted again answers %+v, %v", report, err)
 	}
 	r.worker(first.UID).take(0)
+	first = find(r.list(r.fleet, "three workers", allIn(3, fleet.Ready)), first.UID)
 	if report, err = r.fleet.Drain(t.Context(), first, true); err != nil || !report.Agreed() {
 		t.Fatalf("an idle worker answers %+v, %v", report, err)
 	}
@@ -200,6 +201,48 @@ func TestAPodThatCantStartSaysWhy(t *testing.T) {
 	}
 	<-changed
 	r.list(r.fleet, "why", func(all []fleet.Worker) bool { return strings.Contains(all[0].Trouble, "0/3 nodes are available") })
+}
+
+// An order to go on counts in its term: one that is still on its way when another
+// controller, which knows of it, has the worker stop, does not arrive.
+func TestAnOrderToGoOnIsOvertakenByAStop(t *testing.T) {
+	r := newRig(t)
+	if err := r.fleet.Start(t.Context(), r.pool, 1); err != nil {
+		t.Fatal(err)
+	}
+	w := r.list(r.fleet, "a worker", allIn(1, fleet.Ready))[0]
+	if report, err := r.fleet.Drain(t.Context(), w, true); err != nil || !report.Agreed() {
+		t.Fatalf("%+v, %v", report, err)
+	}
+	if report := r.worker(w.UID).Drain(false, 1); !report.Draining {
+		t.Errorf("an order to go on of the term in which it was told to stop: %+v", report)
+	}
+	if report, err := r.fleet.Drain(t.Context(), w, false); err != nil || report.Draining {
+		t.Errorf("a new order to go on: %+v, %v", report, err)
+	}
+}
+
+// Workers of a version that held nobody back receive from the start, and have no
+// terms.
+func TestAPodOfAnEarlierVersionIsDrainedAndGoesOn(t *testing.T) {
+	r := newRig(t)
+	if err := r.fleet.Start(t.Context(), r.pool, 1); err != nil {
+		t.Fatal(err)
+	}
+	w := r.list(r.fleet, "a worker", allIn(1, fleet.Ready))[0]
+	if _, err := r.client.CoreV1().Pods(r.pool.Namespace).Patch(t.Context(), w.Name, types.MergePatchType,
+		[]byte(`{"metadata":{"annotations":{"queuemill.dev/term":null}}}`), metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	w = r.list(r.fleet, "a worker that is not held", func(all []fleet.Worker) bool { return allIn(1, fleet.Ready)(all) && !all[0].Held })[0]
+	for _, on := range []bool{true, false, true} {
+		if report, err := r.fleet.Drain(t.Context(), w, on); err != nil || report.Draining != on {
+			t.Errorf("drain %v: %+v, %v", on, report, err)
+		}
+	}
+	if err := r.fleet.Remove(t.Context(), w); err != nil {
+		t.Error(err)
+	}
 }
 
 func resourceZero() *resource.Quantity { return resource.NewQuantity(0, resource.DecimalSI) }

@@ -5,6 +5,11 @@ const (
 	LabelPool         = "queuemill.dev/workerpool"
 	LabelTemplateHash = "queuemill.dev/template-hash"
 
+	// annotationTerm is how often the worker was told to go on; 0: it is held. One
+	// that has no such annotation was started by an earlier version, and receives
+	// from the start.
+	annotationTerm = "queuemill.dev/term"
+
 	annotationSafeToEvict  = "cluster-autoscaler.kubernetes.io/safe-to-evict"
 	annotationDoNotDisrupt = "karpenter.sh/do-not-disrupt"
 	annotationContainer    = "kubectl.kubernetes.io/default-container"

@@ -91,6 +91,7 @@ func (r *renderer) meta() {
 	withoutOurs(m.Annotations)
 	set(&m.Labels, LabelPool, r.pool.Name)
 	set(&m.Labels, LabelTemplateHash, v1alpha1.WorkerTemplateHash(&r.pool.Spec))
+	set(&m.Annotations, annotationTerm, "0")
 	setDefault(&m.Annotations, annotationContainer, r.main.Name)
 	// Whether it is busy changes with every message; a write each time would cost
 	// more than an idle worker that an autoscaler leaves until the pool retires it.
@@ -190,6 +191,7 @@ func (r *renderer) control() {
 	c.Ports = append(c.Ports, corev1.ContainerPort{Name: portName, ContainerPort: r.port, Protocol: corev1.ProtocolTCP})
 	optional := false
 	c.Env = append(c.Env,
+		corev1.EnvVar{Name: flags.HeldEnv, Value: "true"},
 		corev1.EnvVar{Name: flags.TokenEnv, ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{
 			LocalObjectReference: corev1.LocalObjectReference{Name: SecretName(r.pool.Name)}, Key: tokenKey, Optional: &optional,
 		}}},

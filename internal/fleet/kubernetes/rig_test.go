@@ -24,6 +24,7 @@ import (
 	"github.com/queuemill/queuemill/internal/fleet"
 	"github.com/queuemill/queuemill/internal/fleet/control"
 	"github.com/queuemill/queuemill/internal/fleet/kubernetes"
+	"github.com/queuemill/queuemill/internal/worker/flags"
 	"github.com/queuemill/queuemill/test/cluster"
 )
 
@@ -44,13 +45,14 @@ type rig struct {
 
 // testWorker answers as `queuemill worker` does.
 type testWorker struct {
-	id       string
-	handler  http.Handler
-	address  string
-	mu       sync.Mutex
-	inHand   int
-	draining bool
-	stop     func()
+	id        string
+	handler   http.Handler
+	address   string
+	mu        sync.Mutex
+	inHand    int
+	draining  bool
+	drainedIn int64
+	stop      func()
 }
 
 func (w *testWorker) Report() fleet.Report {
@@ -59,9 +61,14 @@ func (w *testWorker) Report() fleet.Report {
 	return fleet.Report{ID: w.id, Draining: w.draining, InHand: w.inHand}
 }
 
-func (w *testWorker) Drain(on bool, _ int64) fleet.Report {
+func (w *testWorker) Drain(on bool, term int64) fleet.Report {
 	w.mu.Lock()
-	w.draining = on
+	switch {
+	case on:
+		w.draining, w.drainedIn = true, max(w.drainedIn, term)
+	case term == 0 || term > w.drainedIn:
+		w.draining = false
+	}
 	w.mu.Unlock()
 	return w.Report()
 }
@@ -191,6 +198,9 @@ func (r *rig) run(ctx context.Context, pod *corev1.Pod) (*testWorker, string) {
 		return &testWorker{stop: func() {}}, address
 	}
 	w := &testWorker{id: string(pod.UID), address: l.Addr().String()}
+	for _, e := range c.Env {
+		w.draining = w.draining || e.Name == flags.HeldEnv
+	}
 	w.handler = control.Handler(w, token, nil)
 	w.serve(l)
 	return w, address
@@ -208,12 +218,18 @@ func (r *rig) worker(uid string) *testWorker {
 	return r.workers[types.UID(uid)]
 }
 
-// list waits until the fleet is as wanted.
+// list waits until the fleet is as wanted, and lets go who is held.
 func (r *rig) list(f *kubernetes.Fleet, what string, want func([]fleet.Worker) bool) (all []fleet.Worker) {
 	r.t.Helper()
 	r.until(what, func() bool {
 		var err error
 		all, err = f.List(r.t.Context())
+		for _, w := range all {
+			if w.Held && w.Report != nil {
+				_, drainErr := f.Drain(r.t.Context(), w, false)
+				r.expect(drainErr)
+			}
+		}
 		return err == nil && want(all)
 	})
 	return all

@@ -2,6 +2,7 @@ package kubernetes
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -45,13 +46,14 @@ func mainStatus(pod *corev1.Pod) *corev1.ContainerStatus {
 //	container runs, or ran ────────────────▶ Ready; Retiring once it says that it drains
 //	deletion asked for ────────────────────▶ Ending
 //
-// A container that ended and is restarted may come back with work: it is Ready
-// and, as long as it does not answer, busy. Only one that is known to wait (for
-// its image, after crashes) holds nothing.
+// A container that runs and does not answer is busy. One that is known to wait
+// (for its image, after crashes) holds nothing, and comes back held: it was
+// another one that was told to go on. Until a pod's worker is told for the first
+// time it is Starting, whatever its container does.
 func workerOf(pod *corev1.Pod) fleet.Worker {
 	w := fleet.Worker{
 		Name: pod.Name, UID: string(pod.UID), Template: pod.Labels[LabelTemplateHash],
-		State: fleet.Starting,
+		State: fleet.Starting, Version: pod.ResourceVersion,
 	}
 	s := mainStatus(pod)
 	switch {
@@ -65,7 +67,17 @@ func workerOf(pod *corev1.Pod) fleet.Worker {
 	if w.State == fleet.Starting {
 		w.Trouble, w.Held = trouble(pod), true
 	}
+	if term, ok := termOf(pod); ok && term == 0 && w.State != fleet.Ending {
+		w.State, w.Held = fleet.Starting, true
+	}
 	return w
+}
+
+// termOf is how often the worker of the pod was told to go on; false: that is not
+// counted.
+func termOf(pod *corev1.Pod) (int64, bool) {
+	n, err := strconv.ParseInt(pod.Annotations[annotationTerm], 10, 64)
+	return n, err == nil && n >= 0
 }
 
 // answered adds what the worker said; ready is what the kubelet says. What another

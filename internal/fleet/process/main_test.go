@@ -93,8 +93,7 @@ func actWorker(args []string) error {
 		return err
 	}
 	a := &actor{id: os.Getenv(flags.IDEnv), mode: fs.Arg(0), word: fs.Arg(1), drain: make(chan bool, 1)}
-	_, err := os.Stat(os.Getenv(flags.HeldEnv))
-	a.drain <- os.Getenv(flags.HeldEnv) != "" && err != nil
+	a.drain <- os.Getenv(flags.HeldEnv) != ""
 	term := make(chan os.Signal, 1)
 	signal.Notify(term, syscall.SIGTERM)
 	switch a.mode {

@@ -108,7 +108,7 @@ func (f *Fleet) environment(r *record) []string {
 		env = append(env, v.Name+"="+v.Value)
 	}
 	return append(slices.Concat(env, f.o.Env), flags.TokenEnv+"="+r.Token, flags.IDEnv+"="+r.ID,
-		flags.HeldEnv+"="+filepath.Join(f.tempDir(r.Name), "receives"))
+		flags.HeldEnv+"=true")
 }
 
 // Letters of a suffix: none that spell words or look alike.

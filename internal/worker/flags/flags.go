@@ -27,7 +27,7 @@ const (
 const (
 	TokenEnv = "QUEUEMILL_WORKER_TOKEN" // that the control address wants
 	IDEnv    = "QUEUEMILL_WORKER_ID"    // that the worker's reports carry
-	HeldEnv  = "QUEUEMILL_WORKER_HELD"  // path of a file: it receives only while that is there; see worker.Options
+	HeldEnv  = "QUEUEMILL_WORKER_HELD"  // true: it receives nothing before it is told to go on
 
 	// envPrefix and a number, from 0: NAME=VALUE, one of Env. Arguments are seen by
 	// every user of a machine, an environment by its owner alone.
