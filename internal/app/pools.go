@@ -19,6 +19,7 @@ import (
 	"github.com/queuemill/queuemill/internal/httpapi"
 	"github.com/queuemill/queuemill/internal/manifest"
 	"github.com/queuemill/queuemill/internal/queue"
+	"github.com/queuemill/queuemill/internal/scale"
 	"github.com/queuemill/queuemill/internal/sqsserver"
 	"github.com/queuemill/queuemill/internal/workerpool"
 )
@@ -33,6 +34,7 @@ type pools struct {
 	credentials []sqsserver.Credential // of the SQS endpoint
 	metrics     *workerpool.Metrics
 	suspensions suspensions
+	states      poolStates
 
 	wg sync.WaitGroup // of all Pools
 
@@ -56,7 +58,7 @@ type pooling struct {
 func newPools(ctx context.Context, m *mill, metrics *workerpool.Metrics) *pools {
 	return &pools{
 		ctx: ctx, log: m.log, dir: filepath.Join(m.o.Data, "pools"), queues: m.queues, credentials: m.o.Credentials,
-		metrics: metrics, suspensions: newSuspensions(m.store), all: map[string]*pooling{},
+		metrics: metrics, suspensions: newSuspensions(m.store), states: poolStates{m.store}, all: map[string]*pooling{},
 	}
 }
 
@@ -132,7 +134,18 @@ func (p *pools) start(o manifest.Object) error {
 	if err != nil {
 		return fmt.Errorf("workerpool %s: %w", wp.Name, err)
 	}
-	pool, err := workerpool.New(wp, workerpool.Options{Queue: q, Fleet: workers, Logger: p.log, Metrics: p.metrics})
+	state, err := p.states.get(wp.Name)
+	if err != nil {
+		return err
+	}
+	pool, err := workerpool.New(wp, workerpool.Options{
+		Queue: q, Fleet: workers, State: state, Logger: p.log, Metrics: p.metrics,
+		Keep: func(s scale.State) {
+			if err := p.states.set(wp.Name, s); err != nil {
+				p.log.Warn("a restart begins anew", keyWorkerPool, wp.Name, "error", err)
+			}
+		},
+	})
 	if err != nil {
 		return err
 	}
@@ -212,6 +225,10 @@ func (p *pools) retire(name string, old *pooling) {
 		return
 	}
 	old.stop()
+	<-old.stopped // it keeps nothing any more
+	if err := p.states.forget(name); err != nil {
+		p.log.Warn("something of a pool is left", keyWorkerPool, name, "error", err)
+	}
 	delete(p.all, name)
 	p.tellReaders()
 }

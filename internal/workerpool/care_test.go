@@ -45,6 +45,27 @@ func TestWorkersThatDieBeforeAnybodyLooksAreStartedMoreAndMoreSlowly(t *testing.
 	})
 }
 
+func TestTheStateIsKeptWhenItChanges(t *testing.T) {
+	run(t, manifest(nil), func(b *bench) {
+		b.stop()
+		var kept []scale.State
+		pool, err := New(manifest(nil), Options{Queue: b.queue, Fleet: b.fleet, OnEvent: func(Event) {}, Keep: func(s scale.State) { kept = append(kept, s) }})
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.pool = pool
+		b.runs()
+		b.queue.set(3, 0, nil)
+		after(time.Minute)
+		b.queue.set(0, 0, nil)
+		after(time.Minute)
+		b.stop()
+		if n := len(kept); n < 2 || n > 4 || kept[n-1].Desired != 0 || kept[n-1].IdleSince.IsZero() || !kept[n-1].Needed.IsZero() {
+			b.Errorf("kept: %+v", kept)
+		}
+	})
+}
+
 func TestAnEditDropsWhatHasNotBegun(t *testing.T) {
 	run(t, manifest(nil), func(b *bench) {
 		b.fleet.Do(func([]*fleettest.FakeWorker) { b.fleet.StartupTime = time.Hour })

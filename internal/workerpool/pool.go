@@ -37,6 +37,10 @@ type Options struct {
 	Logger  *slog.Logger
 	Metrics *Metrics    // nil: none
 	OnEvent func(Event) // nil: they are logged; it must not block
+
+	// Keep is given what the next controller's State shall be, whenever it is
+	// another one; nil: whoever runs the Pool reads it from Status.
+	Keep func(scale.State)
 }
 
 // Pool sees to it that a WorkerPool has as many workers as its backlog wants.
@@ -55,6 +59,7 @@ type Pool struct {
 	suspended bool
 	retiring  bool // for good
 	state     scale.State
+	kept      scale.State // as Keep was given it last
 	status    Status
 	events    []Event           // to be told once mu is free
 	complaint string            // of a worker
@@ -78,6 +83,7 @@ func New(pool *v1alpha1.WorkerPool, o Options) (*Pool, error) {
 	if p.state.Decided && p.state.Needed.IsZero() {
 		p.state.Needed = time.Now() // they may have been until a moment ago: a dip that falls on a restart ends nobody
 	}
+	p.kept = lasting(p.state)
 	p.status.Desired = p.state.Desired
 	return p, nil
 }
@@ -157,6 +163,7 @@ func (p *Pool) Run(ctx context.Context) error {
 		again := p.look(ctx, full)
 		full = false
 		p.tell()
+		p.keep()
 		wait := max(soon, time.Until(due))
 		if p.Status().Workers.Retiring > 0 {
 			wait = min(wait, retireEvery)
@@ -369,6 +376,22 @@ func (p *Pool) name() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.pool.Name
+}
+
+// lasting is what of a state is worth keeping.
+func lasting(s scale.State) scale.State {
+	return scale.State{Desired: s.Desired, LastOut: s.LastOut, LastIn: s.LastIn, IdleSince: s.IdleSince, Decided: s.Decided}
+}
+
+// keep hands the state over when it has changed. It is Run's alone.
+func (p *Pool) keep() {
+	p.mu.Lock()
+	now := lasting(p.state)
+	p.mu.Unlock()
+	if p.o.Keep != nil && now.Decided && now != p.kept {
+		p.kept = now
+		p.o.Keep(now)
+	}
 }
 
 // tell hands events over, without a lock held.

@@ -82,6 +82,10 @@ func run(t *testing.T, wp *v1alpha1.WorkerPool, test func(b *bench)) {
 func (b *bench) again(wp *v1alpha1.WorkerPool) {
 	b.Helper()
 	b.open(wp)
+	b.runs()
+}
+
+func (b *bench) runs() {
 	ctx, cancel := context.WithCancel(b.Context())
 	done := make(chan struct{})
 	pool := b.pool
