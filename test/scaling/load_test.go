@@ -88,7 +88,7 @@ type figures struct {
 	Load string `json:"load,omitempty"`
 	Seed uint64 `json:"seed,omitempty"`
 
-	StartUpSeconds float64 `json:"startUpSeconds"`
+	StartUpSeconds float64 `json:"startUpSeconds,omitempty"`
 	Wait           struct {
 		P50 float64 `json:"p50"`
 		P95 float64 `json:"p95"`
@@ -97,7 +97,7 @@ type figures struct {
 	} `json:"waitSeconds"`
 	WorkerHours float64 `json:"workerHours"`
 	MaxWorkers  int     `json:"maxWorkers"`
-	Started     int     `json:"started"`
+	Started     int     `json:"started,omitempty"`
 	ScaleOuts   int     `json:"scaleOuts"`
 	ScaleIns    int     `json:"scaleIns"`
 	Seconds     float64 `json:"seconds"`
