@@ -212,6 +212,27 @@ func (q *kubeQueue) send(ctx context.Context) (id string, began time.Time, err e
 	return aws.ToString(out.MessageId), began, nil
 }
 
+// kubeWith is the cluster with a controller and one QueueJob that receives.
+func (b *bench) kubeWith(ctx context.Context, name string) (*kube, *controller, *kubeQueue, error) {
+	k, err := b.kubernetes(ctx)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	c, err := k.controller(ctx)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	q, err := k.queueJob(ctx, name, false)
+	if err == nil {
+		err = k.awaitReady(ctx, q)
+	}
+	if err != nil {
+		c.kill()
+		return nil, nil, nil, err
+	}
+	return k, c, q, nil
+}
+
 // awaitReady sends a message and waits for its Job: the whole way works.
 func (k *kube) awaitReady(ctx context.Context, q *kubeQueue) error {
 	id, _, err := q.send(ctx)

@@ -15,22 +15,11 @@ const (
 
 // kubeFair is what another QueueJob's burst does to one with a message now and then.
 func (b *bench) kubeFair(ctx context.Context) error {
-	k, err := b.kubernetes(ctx)
-	if err != nil {
-		return err
-	}
-	c, err := k.controller(ctx)
+	k, c, steady, err := b.kubeWith(ctx, "steady")
 	if err != nil {
 		return err
 	}
 	defer c.kill()
-	steady, err := k.queueJob(ctx, "steady", false)
-	if err != nil {
-		return err
-	}
-	if err := k.awaitReady(ctx, steady); err != nil {
-		return err
-	}
 	var alone, beside []time.Duration
 	for range steadyAlone {
 		if alone, err = k.steady(ctx, steady, alone); err != nil {
@@ -78,22 +67,11 @@ func (k *kube) steady(ctx context.Context, q *kubeQueue, all []time.Duration) ([
 // kubeMemory is what the controller has in memory, idle and with many
 // unfinished Jobs.
 func (b *bench) kubeMemory(ctx context.Context) error {
-	k, err := b.kubernetes(ctx)
-	if err != nil {
-		return err
-	}
-	c, err := k.controller(ctx)
+	k, c, q, err := b.kubeWith(ctx, "memory")
 	if err != nil {
 		return err
 	}
 	defer c.kill()
-	q, err := k.queueJob(ctx, "memory", false)
-	if err != nil {
-		return err
-	}
-	if err := k.awaitReady(ctx, q); err != nil {
-		return err
-	}
 	settle := min(b.settings.idle, 20*time.Second)
 	time.Sleep(settle)
 	mib, err := memory(c.cmd.Process.Pid)

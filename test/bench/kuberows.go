@@ -24,22 +24,11 @@ const (
 
 // kubeLatency compares a message's way to its Job with a bare create.
 func (b *bench) kubeLatency(ctx context.Context) error {
-	k, err := b.kubernetes(ctx)
-	if err != nil {
-		return err
-	}
-	c, err := k.controller(ctx)
+	k, c, q, err := b.kubeWith(ctx, "latency")
 	if err != nil {
 		return err
 	}
 	defer c.kill()
-	q, err := k.queueJob(ctx, "latency", false)
-	if err != nil {
-		return err
-	}
-	if err := k.awaitReady(ctx, q); err != nil {
-		return err
-	}
 	like, err := k.like(ctx, q.name)
 	if err != nil {
 		return err
@@ -81,22 +70,11 @@ func (b *bench) kubeLatency(ctx context.Context) error {
 // kubeBurst compares a backlog with a plain client that creates the same Jobs
 // under the same watchers, and what either does to a bystander.
 func (b *bench) kubeBurst(ctx context.Context) error {
-	k, err := b.kubernetes(ctx)
-	if err != nil {
-		return err
-	}
-	c, err := k.controller(ctx)
+	k, c, first, err := b.kubeWith(ctx, "first")
 	if err != nil {
 		return err
 	}
 	defer c.kill()
-	first, err := k.queueJob(ctx, "first", false)
-	if err != nil {
-		return err
-	}
-	if err := k.awaitReady(ctx, first); err != nil {
-		return err
-	}
 	like, err := k.like(ctx, first.name)
 	if err != nil {
 		return err

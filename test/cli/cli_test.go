@@ -4,7 +4,6 @@ package cli_test
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -15,7 +14,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -26,6 +24,7 @@ import (
 
 	"github.com/queuemill/queuemill/internal/cli"
 	"github.com/queuemill/queuemill/internal/executor/process"
+	"github.com/queuemill/queuemill/test/mill"
 )
 
 func TestMain(m *testing.M) {
@@ -52,7 +51,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"up": up, "signal": sendSignal, "down": down, "waitfor": waitFor, "occupy": occupy, "run": run, "lintmetrics": lintMetrics,
+			"up": up, "signal": sendSignal, "down": down, "waitfor": mill.WaitFor, "occupy": occupy, "run": mill.RunCode, "lintmetrics": lintMetrics,
 		},
 		RequireUniqueNames:  true,
 		RequireExplicitExec: true,
@@ -195,30 +194,6 @@ func down(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// waitfor FILE REGEXP waits until the file has a line that matches. The file
-// grows by another process's writes, so it is read again and again.
-func waitFor(ts *testscript.TestScript, _ bool, args []string) {
-	if len(args) != 2 {
-		ts.Fatalf("usage: waitfor FILE REGEXP")
-	}
-	want, err := regexp.Compile("(?m)" + args[1])
-	ts.Check(err)
-	deadline := time.After(time.Minute)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		data, err := os.ReadFile(ts.MkAbs(args[0]))
-		if err == nil && want.Match(data) {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-deadline:
-			ts.Fatalf("%s does not come to have %s:\n%s", args[0], args[1], data)
-		}
-	}
-}
-
 // occupy NAME takes a port for the script's time and sets NAME to it.
 func occupy(ts *testscript.TestScript, _ bool, args []string) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -239,23 +214,5 @@ func lintMetrics(ts *testscript.TestScript, _ bool, _ []string) {
 	}
 	if len(problems) > 0 || res.StatusCode != http.StatusOK {
 		ts.Fatalf("status %s, %d problems", res.Status, len(problems))
-	}
-}
-
-// run CODE COMMAND ARG… is exec with the exit code that is expected.
-func run(ts *testscript.TestScript, _ bool, args []string) {
-	if len(args) < 2 {
-		ts.Fatalf("usage: run CODE COMMAND ARG…")
-	}
-	err := ts.Exec(args[1], args[2:]...)
-	code := 0
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		code = exit.ExitCode()
-	} else if err != nil {
-		ts.Fatalf("%v", err)
-	}
-	if strconv.Itoa(code) != args[0] {
-		ts.Fatalf("exit code %d, want %s: %s", code, args[0], strings.Join(args[1:], " "))
 	}
 }

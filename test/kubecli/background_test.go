@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -80,30 +79,6 @@ func finish(ts *testscript.TestScript, _ bool, args []string) {
 	_ = cmd.Wait() // ProcessState tells how it ended
 	if code := strconv.Itoa(cmd.ProcessState.ExitCode()); !slices.Contains(strings.Split(args[2], "|"), code) {
 		ts.Fatalf("%s ended with %s, want %s:\n%s", args[0], code, args[2], ts.ReadFile(args[0]+".err"))
-	}
-}
-
-// waitfor FILE REGEXP waits until the file, which another process writes, has a
-// line that matches.
-func waitFor(ts *testscript.TestScript, _ bool, args []string) {
-	if len(args) != 2 {
-		ts.Fatalf("usage: waitfor FILE REGEXP")
-	}
-	want, err := regexp.Compile("(?m)" + args[1])
-	ts.Check(err)
-	deadline := time.After(time.Minute)
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		data, err := os.ReadFile(ts.MkAbs(args[0]))
-		if err == nil && want.Match(data) {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-deadline:
-			ts.Fatalf("%s does not come to have %s:\n%s", args[0], args[1], data)
-		}
 	}
 }
 

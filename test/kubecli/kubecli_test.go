@@ -135,8 +135,8 @@ func run(t *testing.T, dir string) {
 			return inNamespace(theCluster.Kubeconfig(), e.Getenv("KUBECONFIG"), namespace)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"run":   runCode,
-			"start": start, "finish": finish, "waitfor": waitFor, "grab": grab,
+			"run":   mill.RunCode,
+			"start": start, "finish": finish, "waitfor": mill.WaitFor, "grab": grab,
 			"lease": func(ts *testscript.TestScript, _ bool, args []string) { lease(ts, client, args) },
 			"job":   makeJob,
 			"as":    func(ts *testscript.TestScript, _ bool, args []string) { as(ts, client, args) },
@@ -227,22 +227,4 @@ func makeJob(ts *testscript.TestScript, _ bool, args []string) {
 	_, err = opened.Executor(namespace, nil).Create(context.Background(), job)
 	ts.Check(err)
 	ts.Setenv(args[0], name)
-}
-
-// run CODE COMMAND ARG… is exec with the exit code that is expected.
-func runCode(ts *testscript.TestScript, _ bool, args []string) {
-	if len(args) < 2 {
-		ts.Fatalf("usage: run CODE COMMAND ARG…")
-	}
-	err := ts.Exec(args[1], args[2:]...)
-	code := 0
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		code = exit.ExitCode()
-	} else if err != nil {
-		ts.Fatalf("%v", err)
-	}
-	if strconv.Itoa(code) != args[0] {
-		ts.Fatalf("exit code %d, want %s: %s", code, args[0], strings.Join(args[1:], " "))
-	}
 }
