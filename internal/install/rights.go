@@ -27,7 +27,7 @@ func ControllerRules() []rbacv1.PolicyRule {
 		rule("events.k8s.io", "events", "create", "patch"),
 		// Of a WorkerPool with a scaleTargetRef; the lists find who else scales it.
 		rule("apps", "deployments", "get"),
-		rule("apps", "deployments/scale", "get", "update"),
+		rule("apps", "deployments/scale", "update"),
 		rule("autoscaling", "horizontalpodautoscalers", "list"),
 		rule("keda.sh", "scaledobjects", "list"),
 	}

@@ -6,10 +6,10 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/util/retry"
 
 	"github.com/queuemill/queuemill/internal/workerpool"
 )
@@ -88,22 +88,18 @@ func desired(d *appsv1.Deployment) int {
 	return int(*d.Spec.Replicas)
 }
 
-// SetReplicas implements workerpool.Target. What another one wrote between the
-// read and the write is read again; the number is then written over it.
+// SetReplicas implements workerpool.Target. The write has no resourceVersion: it
+// goes over whatever was written meanwhile, which the next look would only write
+// over too, and can't conflict with the Deployment's own controller.
 func (d *Deployment) SetReplicas(ctx context.Context, n int) error {
 	d.writers.wrote(nil)
-	deployments := d.o.Client.AppsV1().Deployments(d.o.Namespace)
-	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
-		scale, err := deployments.GetScale(ctx, d.o.Name, metav1.GetOptions{})
-		if err != nil || int(scale.Spec.Replicas) == n {
-			return err
-		}
-		scale.Spec.Replicas = int32(n) // 10,000 at most
-		_, err = deployments.UpdateScale(ctx, d.o.Name, scale, metav1.UpdateOptions{FieldManager: FieldManager})
-		return err
-	})
-	if err == nil {
-		d.writers.wrote(&n)
+	scale := &autoscalingv1.Scale{
+		ObjectMeta: metav1.ObjectMeta{Namespace: d.o.Namespace, Name: d.o.Name},
+		Spec:       autoscalingv1.ScaleSpec{Replicas: int32(n)}, // 10,000 at most
 	}
-	return err
+	if _, err := d.o.Client.AppsV1().Deployments(d.o.Namespace).UpdateScale(ctx, d.o.Name, scale, metav1.UpdateOptions{FieldManager: FieldManager}); err != nil {
+		return err
+	}
+	d.writers.wrote(&n)
+	return nil
 }
