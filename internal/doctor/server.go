@@ -36,8 +36,10 @@ func Server(ctx context.Context, c *client.Client, version string) (*Report, err
 		acks[qj.Name] = v1alpha1.AckMode(qj.Ack)
 		add(conditions(qj)...)
 	}
+	told := map[string]bool{} // queues that are said to be away already
 	for i := range status.WorkerPools {
 		wp := &status.WorkerPools[i]
+		told[wp.Queue] = told[wp.Queue] || wp.SourceError != ""
 		add(workerPool(wp, seenHere(wp))...)
 	}
 	byName := map[string]*httpapi.Queue{}
@@ -46,6 +48,9 @@ func Server(ctx context.Context, c *client.Client, version string) (*Report, err
 	}
 	for i := range status.Queues {
 		q := &status.Queues[i]
+		if q.Error != "" && told[q.Name] {
+			continue
+		}
 		by := reading{workers: len(q.WorkerPools) > 0}
 		if len(q.QueueJobs) > 0 {
 			by.ack = acks[q.QueueJobs[0]]

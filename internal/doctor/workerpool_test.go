@@ -99,6 +99,7 @@ func TestPoolsOnThisMachine(t *testing.T) {
 				{Name: "images", WorkerPools: []string{"crash", "limps"}},
 				{Name: "mail", QueueJobs: []string{"ping"}, WorkerPools: []string{"rests"}},
 				{Name: "alone"},
+				{Name: "far", WorkerPools: []string{"blind"}, Error: "no such queue"}, // said once
 			},
 		})
 	}))

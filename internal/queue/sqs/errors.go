@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
@@ -46,6 +47,10 @@ func (q *Queue) failure(verb string, err error) error {
 		return fmt.Errorf("%s %s: %w: no usable AWS credentials: %w", verb, q.name, queue.ErrDenied, cause(err))
 	case status >= http.StatusBadRequest && status < http.StatusInternalServerError:
 		return fmt.Errorf("%s %s: %w: %w", verb, q.name, kindOfStatus(status), cause(err))
+	}
+	var sent *url.Error // says where, and why not; around it stand how often, and a status and ID that are empty
+	if errors.As(err, &sent) {
+		err = sent
 	}
 	return fmt.Errorf("%s %s: %w: %w", verb, q.name, queue.ErrUnreachable, cause(err))
 }

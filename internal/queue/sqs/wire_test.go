@@ -222,8 +222,12 @@ func TestNobodyListensIsUnreachable(t *testing.T) {
 	s := newService(t, allDone)
 	q := s.open(t, v1alpha1.SQSSource{})
 	s.Close()
-	if _, err := q.Receive(t.Context(), queue.ReceiveOptions{Max: 1}); !errors.Is(err, queue.ErrUnreachable) {
+	_, err := q.Receive(t.Context(), queue.ReceiveOptions{Max: 1})
+	if !errors.Is(err, queue.ErrUnreachable) {
 		t.Errorf("receive: %v", err)
+	}
+	if text := err.Error(); !strings.Contains(text, "connection refused") || strings.Contains(text, "RequestID") || strings.Contains(text, "attempts") {
+		t.Errorf("a person is told %q", text)
 	}
 }
 
