@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -45,7 +46,7 @@ func (m *mill) untilTheEnd(ctx, serving context.Context, stopRunners context.Can
 	case <-drained:
 		stopRunners()
 	case <-m.o.Interrupts:
-		m.say("stopping the jobs that run; they run again at the next start")
+		m.say("%s", m.stopping())
 		outcome.Interrupted = m.stopJobs(stopRunners)
 	case <-ctx.Done():
 		outcome.Interrupted = m.stopJobs(stopRunners)
@@ -71,21 +72,38 @@ func (m *mill) drain() {
 }
 
 func (m *mill) drainAloud() {
-	unfinished := 0
+	jobs, workers := 0, 0
 	for _, qj := range m.runners.views() {
-		unfinished += qj.Jobs.Queued + qj.Jobs.Running
+		jobs += qj.Jobs.Queued + qj.Jobs.Running
 	}
 	if m.pools != nil {
-		unfinished += m.pools.busy()
+		workers = m.pools.present()
 	}
-	switch unfinished {
-	case 0:
+	what, it := "", "them"
+	switch {
+	case jobs+workers == 0:
 		m.say("stopping")
-	case 1:
-		m.say("stopping: nothing is received any more, 1 job finishes; interrupt again to stop it")
+		return
+	case workers == 0 && jobs == 1:
+		what, it = "1 job finishes", "it"
+	case workers == 0:
+		what = fmt.Sprintf("%d jobs finish", jobs)
+	case jobs == 0 && workers == 1:
+		what, it = "1 worker leaves when it has nothing in hand", "it"
+	case jobs == 0:
+		what = fmt.Sprintf("%d workers leave, each when it has nothing in hand", workers)
 	default:
-		m.say("stopping: nothing is received any more, %d jobs finish; interrupt again to stop them", unfinished)
+		what = fmt.Sprintf("jobs finish (%d), workers leave when they have nothing in hand (%d)", jobs, workers)
 	}
+	m.say("stopping: nothing is received any more, %s; interrupt again to stop %s", what, it)
+}
+
+// stopping says what the second interrupt does.
+func (m *mill) stopping() string {
+	if m.pools == nil || m.pools.present() == 0 {
+		return "stopping the jobs that run; they run again at the next start"
+	}
+	return "stopping what runs: jobs run again at the next start, workers give back what they have not finished within their drainTimeout; interrupt again to end them now"
 }
 
 // stopJobs ends what runs, each with its grace period, then the runners, which
@@ -117,7 +135,7 @@ func (m *mill) stopJobs(stopRunners context.CancelFunc) (interrupted bool) {
 	select {
 	case <-stopped:
 	case <-m.o.Interrupts:
-		m.say("killing the jobs that still run")
+		m.say("killing what still runs")
 		cutShort()
 		<-stopped
 	}

@@ -362,6 +362,16 @@ func (p *pools) held(ctx context.Context) (held []string) {
 	return held
 }
 
+// present is how many workers there are. Which of them are busy was seen at the
+// last look, and may be otherwise by now.
+func (p *pools) present() (n int) {
+	for _, one := range p.list() {
+		w := one.pool.Status().Workers
+		n += w.Starting + w.Ready + w.Retiring
+	}
+	return n
+}
+
 // busy is how many workers have work in hand.
 func (p *pools) busy() (n int) {
 	for _, one := range p.list() {
