@@ -40,6 +40,9 @@ func (p *Pool) act(ctx context.Context, pool *v1alpha1.WorkerPool, do plan) {
 	if len(do.drain) == 0 { // what could not be removed is gone, or wanted again
 		p.worked(removing)
 	}
+	if len(do.resume) == 0 {
+		p.worked(lettingGo)
+	}
 	if do.start == 0 {
 		p.worked(starting)
 	}
@@ -82,11 +85,13 @@ func (p *Pool) resume(ctx context.Context, w fleet.Worker) {
 	if err == nil || errors.Is(err, fleet.ErrNotFound) {
 		return
 	}
-	p.log.Debug("a worker does not go on", "worker", w.Name, "error", err)
-	if !w.Held {
-		p.care.refuses(w.UID)
-		p.lookNow()
+	if w.Held {
+		p.fail(ctx, lettingGo, fmt.Errorf("let worker %s go: %w", w.Name, err))
+		return
 	}
+	p.log.Debug("a drained worker does not go on", "worker", w.Name, "error", err)
+	p.care.refuses(w.UID)
+	p.lookNow()
 }
 
 func (p *Pool) remove(ctx context.Context, w fleet.Worker) {

@@ -66,6 +66,26 @@ func TestTheStateIsKeptWhenItChanges(t *testing.T) {
 	})
 }
 
+func TestWorkersThatMayNotBeLetGoAreTrouble(t *testing.T) {
+	run(t, manifest(func(s *v1alpha1.WorkerPoolSpec) { s.MinWorkers = 2 }), func(b *bench) {
+		forbidden := errors.New("pods is forbidden: cannot patch")
+		b.fleet.Do(func([]*fleettest.FakeWorker) { b.fleet.NoteErr = forbidden })
+		after(10 * time.Minute)
+		b.counts(2, 0, 0, 0)
+		b.want("the cause", func(s Status) bool { return strings.Contains(s.Trouble, forbidden.Error()) })
+		if n := b.told(EventTrouble); n != 1 {
+			b.Errorf("told %d times", n)
+		}
+		if n := b.fleet.Lists; n > 10*30+20 {
+			b.Errorf("%d looks at the workers in ten minutes, every 2 s", n)
+		}
+		b.fleet.Do(func([]*fleettest.FakeWorker) { b.fleet.NoteErr = nil })
+		after(5 * time.Second)
+		b.counts(0, 2, 0, 0)
+		b.want("all is well", func(s Status) bool { return s.Trouble == "" })
+	})
+}
+
 func TestAnEditDropsWhatHasNotBegun(t *testing.T) {
 	run(t, manifest(nil), func(b *bench) {
 		b.fleet.Do(func([]*fleettest.FakeWorker) { b.fleet.StartupTime = time.Hour })

@@ -231,7 +231,7 @@ func (p *Pool) look(ctx context.Context, full bool) (again time.Duration) {
 	pool, template, want := p.wanted(workers)
 	do := planFor(workers, template, want, p.care.staysDrained)
 	p.act(ctx, pool, do)
-	if len(do.resume) > 0 { // they are ready, as a rule
+	if len(do.resume) > 0 && !p.fails(lettingGo) { // they are ready, as a rule
 		again = soon
 	}
 	for _, w := range do.await { // it can be asked any moment, or not for long
@@ -335,12 +335,19 @@ func (p *Pool) worked(what string) {
 	delete(p.troubles, what)
 }
 
+func (p *Pool) fails(what string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.troubles[what] != ""
+}
+
 // What may fail.
 const (
-	looking  = "look"
-	starting = "start"
-	removing = "remove"
-	setting  = "set"
+	looking   = "look"
+	starting  = "start"
+	removing  = "remove"
+	lettingGo = "let go"
+	setting   = "set"
 )
 
 // Retire retires all workers and returns when the last one has gone, each when

@@ -35,7 +35,7 @@ func (p *Pool) Status() Status {
 	s := p.status
 	s.Suspended, s.State = p.suspended, p.state
 	s.Trouble = p.complaint
-	for _, what := range []string{removing, setting, starting, looking} { // the last counts most
+	for _, what := range []string{removing, lettingGo, setting, starting, looking} { // the last counts most
 		s.Trouble = cmp.Or(p.troubles[what], s.Trouble)
 	}
 	if s.Decision != nil {

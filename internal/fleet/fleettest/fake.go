@@ -23,6 +23,8 @@ type Fake struct {
 	StartupTime time.Duration
 	// StartErr is the answer of Start; ListErr of List; nil: none.
 	StartErr, ListErr error
+	// NoteErr is why nobody can be told to go on: it can't be written down.
+	NoteErr error
 	// Dies has workers end as soon as they are started.
 	Dies bool
 	// StillBorn has workers end before anybody can see them.
@@ -36,6 +38,8 @@ type Fake struct {
 	Ended []FakeWorker
 	// Starts is how many were started.
 	Starts int
+	// Lists is how often there was a look.
+	Lists int
 }
 
 // FakeWorker is one of its workers.
@@ -98,6 +102,7 @@ func (f *Fake) List(ctx context.Context) ([]fleet.Worker, error) {
 func (f *Fake) list(ctx context.Context) ([]fleet.Worker, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.Lists++
 	if err := errors.Join(ctx.Err(), f.ListErr); err != nil {
 		return nil, err
 	}
@@ -197,6 +202,9 @@ func (f *Fake) note(of fleet.Worker, on bool) (int, error) {
 	w := f.find(of)
 	if w == nil {
 		return 0, fleet.ErrNotFound
+	}
+	if !on && f.NoteErr != nil {
+		return 0, f.NoteErr
 	}
 	if !on {
 		w.term++
