@@ -32,8 +32,9 @@ func TestTenThatDieAtOnceAreOneStepOfTheBackoff(t *testing.T) {
 }
 
 func TestWorkersThatDieBeforeAnybodyLooksAreStartedMoreAndMoreSlowly(t *testing.T) {
-	run(t, manifest(func(s *v1alpha1.WorkerPoolSpec) { s.MinWorkers = 3 }), func(b *bench) {
-		b.fleet.Do(func([]*fleettest.FakeWorker) { b.fleet.StillBorn = true })
+	spec := manifest(func(s *v1alpha1.WorkerPoolSpec) { s.MinWorkers = 3 })
+	run(t, spec, func(b *bench) {
+		b.anew(spec, func(f *fleettest.Fake) { f.StillBorn = true })
 		after(10 * time.Minute)
 		if n := b.fleet.Starts; n < 3*8 || n > 3*25 {
 			b.Errorf("%d starts in ten minutes, want 8 to 25 of three", n)
@@ -67,9 +68,10 @@ func TestTheStateIsKeptWhenItChanges(t *testing.T) {
 }
 
 func TestWorkersThatMayNotBeLetGoAreTrouble(t *testing.T) {
-	run(t, manifest(func(s *v1alpha1.WorkerPoolSpec) { s.MinWorkers = 2 }), func(b *bench) {
+	spec := manifest(func(s *v1alpha1.WorkerPoolSpec) { s.MinWorkers = 2 })
+	run(t, spec, func(b *bench) {
 		forbidden := errors.New("pods is forbidden: cannot patch")
-		b.fleet.Do(func([]*fleettest.FakeWorker) { b.fleet.NoteErr = forbidden })
+		b.anew(spec, func(f *fleettest.Fake) { f.NoteErr = forbidden })
 		after(10 * time.Minute)
 		b.counts(2, 0, 0, 0)
 		b.want("the cause", func(s Status) bool { return strings.Contains(s.Trouble, forbidden.Error()) })

@@ -85,6 +85,16 @@ func (b *bench) again(wp *v1alpha1.WorkerPool) {
 	b.runs()
 }
 
+// anew begins once more with no workers, and a fleet that is so from the start.
+func (b *bench) anew(wp *v1alpha1.WorkerPool, change func(f *fleettest.Fake)) {
+	b.Helper()
+	b.stop()
+	b.fleet = fleettest.NewFake()
+	b.fleet.StartupTime = time.Second
+	change(b.fleet)
+	b.again(wp)
+}
+
 func (b *bench) runs() {
 	ctx, cancel := context.WithCancel(b.Context())
 	done := make(chan struct{})
@@ -325,8 +335,9 @@ func TestAWorkerThatDiesIsReplaced(t *testing.T) {
 }
 
 func TestWorkersThatDieAtOnceAreStartedMoreAndMoreSlowly(t *testing.T) {
-	run(t, manifest(func(s *v1alpha1.WorkerPoolSpec) { s.MinWorkers = 1 }), func(b *bench) {
-		b.fleet.Do(func([]*fleettest.FakeWorker) { b.fleet.Dies = true })
+	spec := manifest(func(s *v1alpha1.WorkerPoolSpec) { s.MinWorkers = 1 })
+	run(t, spec, func(b *bench) {
+		b.anew(spec, func(f *fleettest.Fake) { f.Dies = true })
 		after(10 * time.Minute)
 		if n := b.fleet.Starts; n < 8 || n > 25 {
 			b.Errorf("%d starts in ten minutes", n)
@@ -339,8 +350,9 @@ func TestWorkersThatDieAtOnceAreStartedMoreAndMoreSlowly(t *testing.T) {
 }
 
 func TestWorkersThatCanNotBeStartedAreToldOfOnce(t *testing.T) {
-	run(t, manifest(func(s *v1alpha1.WorkerPoolSpec) { s.MinWorkers = 1 }), func(b *bench) {
-		b.fleet.Do(func([]*fleettest.FakeWorker) { b.fleet.StartErr = errors.New("quota exceeded") })
+	spec := manifest(func(s *v1alpha1.WorkerPoolSpec) { s.MinWorkers = 1 })
+	run(t, spec, func(b *bench) {
+		b.anew(spec, func(f *fleettest.Fake) { f.StartErr = errors.New("quota exceeded") })
 		after(10 * time.Minute)
 		b.want("the cause", func(s Status) bool { return strings.Contains(s.Trouble, "quota exceeded") })
 		if n := b.told(EventTrouble); n != 1 {
