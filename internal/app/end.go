@@ -79,7 +79,8 @@ func (m *mill) drainAloud() {
 	if m.pools != nil {
 		workers = m.pools.present()
 	}
-	what, it := "", "them"
+	var what string
+	it := "them"
 	switch {
 	case jobs+workers == 0:
 		m.say("stopping")
