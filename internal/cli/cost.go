@@ -117,10 +117,18 @@ func (p *program) printCosts(c *costs) error {
 		names = append(names, one.Name)
 	}
 	return p.print(result{document: c, items: anys(c.Capacity), names: names, table: func(bool) *table {
-		t := newTable("WHAT", "NAME", "AN HOUR", fmt.Sprintf("%g HOURS", c.Hours), "A MONTH", "WHAT")
+		header := []string{"NAME", "AN HOUR"}
+		if c.Hours != 1 {
+			header = append(header, fmt.Sprintf("%g HOURS", c.Hours))
+		}
+		t := newTable("WHAT", append(header, "A MONTH", "WHAT")...)
 		for _, one := range c.Capacity {
 			money := func(f float64) string { return fmt.Sprintf("%.4g %s", f, c.Prices.Currency) }
-			t.add(one.Name, money(one.WorkerHour), money(one.Hours), money(one.AlwaysOn), one.What+", "+c.Prices.Region+" "+c.Prices.Date)
+			row := []string{one.Name, money(one.WorkerHour)}
+			if c.Hours != 1 {
+				row = append(row, money(one.Hours))
+			}
+			t.add(append(row, money(one.AlwaysOn), one.What+", "+c.Prices.Region+" "+c.Prices.Date)...)
 		}
 		return t
 	}})
