@@ -68,10 +68,11 @@ func TestExactlyOnce(t *testing.T) {
 			p.usurp()
 		case *kills * 2 / 5, *kills * 4 / 5:
 			p.note("the API server is restarted")
+			from := time.Now()
 			if err := plane.RestartAPIServer(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			p.restarted = time.Now()
+			p.outages = append(p.outages, outage{from, time.Now()})
 		}
 		p.killOne()
 	}

@@ -3,9 +3,11 @@ package chaos
 import (
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -16,13 +18,45 @@ import (
 
 // pair are two controllers that race for the same QueueJobs.
 type pair struct {
-	w         *world
-	random    *rand.Rand
-	members   [2]*mill.Controller
-	kills     int
-	both      int       // how often both believed that they lead
-	restarted time.Time // the API server, last
-	history   []string
+	w       *world
+	random  *rand.Rand
+	members [2]*mill.Controller
+	kills   int
+	both    int      // how often both believed that they lead
+	outages []outage // of the API server
+	history []string
+}
+
+// outage is from before the API server was killed until it was ready again.
+type outage struct{ from, until time.Time }
+
+func (p *pair) sinceOutage() time.Duration {
+	if len(p.outages) == 0 {
+		return math.MaxInt64
+	}
+	return time.Since(p.outages[len(p.outages)-1].until)
+}
+
+// secondPods takes out the runs of pods that Kubernetes made beside another one
+// of the same Job: the Job controller does not know what became of the create that
+// was under way when the API server went, and makes another pod.
+// https://kubernetes.io/docs/concepts/workloads/controllers/job/#handling-pod-and-container-failures
+// says that a program may sometimes be started twice. Nothing of ours makes pods.
+func (p *pair) secondPods(runs []run) (left []run) {
+	first := map[string]*run{}
+	for _, r := range runs {
+		if f := first[r.job]; f != nil && slices.ContainsFunc(p.outages, func(o outage) bool {
+			// Times of creation have no fractions.
+			return !f.created.Before(o.from.Add(-2*time.Second)) && !f.created.After(o.until.Add(time.Second))
+		}) {
+			continue
+		}
+		left = append(left, r)
+		if first[r.job] == nil {
+			first[r.job] = &left[len(left)-1]
+		}
+	}
+	return left
 }
 
 func (p *pair) note(format string, args ...any) {
@@ -69,7 +103,7 @@ var atStart = regexp.MustCompile(`connect to the cluster|does not know QueueJobs
 func (p *pair) mustRun(i int) {
 	p.w.t.Helper()
 	ended, err := p.members[i].Ended()
-	if text := p.members[i].Log(); ended && (time.Since(p.restarted) > time.Minute || !atStart.MatchString(text)) {
+	if text := p.members[i].Log(); ended && (p.sinceOutage() > time.Minute || !atStart.MatchString(text)) {
 		p.w.t.Fatalf("controller %d ended by itself (%v):\n%s", i, err, tail(text, 8000))
 	}
 }

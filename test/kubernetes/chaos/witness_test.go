@@ -45,7 +45,8 @@ type run struct {
 	pod        string
 	job        string
 	messageID  string
-	number     string // of the task
+	number     string    // of the task
+	created    time.Time // the pod, to the second
 	start, end time.Time
 	exitCode   int32 // -1: deleted under it
 }
@@ -55,7 +56,7 @@ func (r *run) String() string {
 	if !r.end.IsZero() {
 		end = stamp(r.end) + fmt.Sprintf(" exit code %d", r.exitCode)
 	}
-	return fmt.Sprintf("pod %s: %s to %s", r.pod, stamp(r.start), end)
+	return fmt.Sprintf("pod %s: made at %s, %s to %s", r.pod, stamp(r.created), stamp(r.start), end)
 }
 
 func stamp(t time.Time) string { return t.Format("15:04:05.000") }
@@ -195,7 +196,7 @@ func (s *witness) observe(o fakekubelet.Observation) {
 		return
 	}
 	r := &run{
-		pod: o.Pod.Name, job: o.Pod.Labels[batchv1.JobNameLabel], start: o.At,
+		pod: o.Pod.Name, job: o.Pod.Labels[batchv1.JobNameLabel], created: o.Pod.CreationTimestamp.Time, start: o.At,
 		messageID: envOf(o.Pod, "QUEUEMILL_MESSAGE_ID"), number: envOf(o.Pod, "NUMBER"),
 	}
 	s.runs = append(s.runs, r)

@@ -154,7 +154,7 @@ func (w *world) sameKey(user string) {
 	}
 }
 
-// pool makes a WorkerPool and waits for its worker, which never starts.
+// pool makes a WorkerPool, and waits for its worker to be let go.
 func (w *world) pool(name, url string) {
 	w.t.Helper()
 	w.send(url, `{"n":1}`)
@@ -176,6 +176,8 @@ spec:
 		s := w.workerPool(name).Status
 		return s.Desired == 1 && s.Workers.Starting == 1
 	})
+	w.work(name)
+	w.until("the worker may receive", func() bool { return w.workerPool(name).Status.Workers.Ready == 1 })
 }
 
 // targeted makes a WorkerPool that scales a Deployment, and waits until it has.
