@@ -47,7 +47,7 @@ it is looked up at AWS, with --endpoint (or AWS_ENDPOINT_URL_SQS) there.
 Credentials are found as by AWS's own tools.
 
 SIGTERM (or Ctrl-C) receives no more and lets what runs finish; after
---drain-timeout, or at the second one, it is ended and given back, so that another
+--drain-timeout, or at a second Ctrl-C, it is ended and given back, so that another
 worker has it at once. If the worker itself is killed its commands end too, and
 their messages come back after --visibility.`,
 		Example: `  queuemill worker -q thumbnails -- ./thumbnail.sh

@@ -100,8 +100,8 @@ func (w *Worker) trouble(now time.Time) string {
 }
 
 // Healthy is control.Worker's: what is stuck, or not there yet. A queue that
-// can't be reached is not, as long as nothing waits to be settled: a worker that
-// is restarted for it would reach it no sooner, and drop what it works on.
+// can't be reached is not: a worker that is restarted for it would reach it no
+// sooner, and drop what it works on. Report says it.
 func (w *Worker) Healthy() error {
 	if err := w.handler.Ready(); err != nil {
 		return err
@@ -114,11 +114,6 @@ func (w *Worker) Healthy() error {
 	}
 	if began := w.polls.oldest(); !began.IsZero() && now.Sub(began) > stuckAfter {
 		return fmt.Errorf("a receive has not come back for %v", now.Sub(began).Round(time.Second))
-	}
-	for _, t := range w.settles {
-		if d := now.Sub(t.since); d > stuckAfter {
-			return fmt.Errorf("%d messages can't be settled for %v: %w", len(w.settles), d.Round(time.Second), t.err)
-		}
 	}
 	return nil
 }

@@ -15,8 +15,17 @@ const (
 	holdLimit  = 12 * time.Hour
 	holdMargin = 5 * time.Minute
 
+	// extendTimeout is how long one call to extend may take at most; less where the
+	// visibility is short, so that a connection that hangs leaves time for others.
 	extendTimeout = 30 * time.Second
 )
+
+// lastHour is until when a message can be held at most, to the second that
+// visibility is counted in.
+func (h *hand) lastHour() time.Time { return h.received.Add(holdLimit - holdMargin) }
+
+// heldOut tells whether the message can't be held any longer than it is.
+func (h *hand) heldOut() bool { return h.until.After(h.lastHour().Add(-2 * time.Second)) }
 
 // hand is the hold on one message, from its receive until it is settled. Guarded
 // by Worker.mu but for what never changes.
@@ -99,15 +108,18 @@ func (w *Worker) due(now time.Time) (due []*hand, next time.Time) {
 			continue
 		}
 		if now.After(h.until) {
-			w.lose(h, "the queue did not answer until its visibility timeout was over: another worker may have it")
+			why := "the queue did not answer until its visibility timeout was over: another worker may have it"
+			if h.heldOut() {
+				why = "it was held for nearly 12 h, the queue's limit: it is delivered again"
+			}
+			w.lose(h, why)
 			continue
 		}
 		at := h.extended.Add(every)
 		switch {
+		case h.heldOut():
+			at = h.until.Add(time.Millisecond)
 		case at.After(now.Add(every / 4)):
-		case now.Add(w.f.Visibility).After(h.received.Add(holdLimit - holdMargin)):
-			w.lose(h, "it is held for nearly 12 h, the queue's limit: it will be delivered again")
-			continue
 		case retry:
 			at = w.extends.next
 		default:
@@ -132,12 +144,14 @@ func (w *Worker) lose(h *hand, why string) {
 
 func (w *Worker) extend(hands []*hand) {
 	extensions := make([]queue.Extension, len(hands))
-	for i, h := range hands {
-		extensions[i] = queue.Extension{Receipt: h.message.Receipt, Visibility: w.f.Visibility}
-	}
-	ctx, cancel := context.WithTimeout(w.calls, extendTimeout)
-	defer cancel()
 	called := time.Now()
+	for i, h := range hands {
+		// Less than a second is left of the 12 h: it is heldOut after this.
+		most := max(h.lastHour().Sub(called).Truncate(time.Second), time.Second)
+		extensions[i] = queue.Extension{Receipt: h.message.Receipt, Visibility: min(w.f.Visibility, most)}
+	}
+	ctx, cancel := context.WithTimeout(w.calls, min(extendTimeout, max(w.f.Visibility/6, time.Second)))
+	defer cancel()
 	answers := w.queue.Extend(ctx, extensions)
 
 	w.mu.Lock()
@@ -146,7 +160,7 @@ func (w *Worker) extend(hands []*hand) {
 	for i, h := range hands {
 		switch err := answers[i]; {
 		case err == nil:
-			h.extended, h.until = called, called.Add(w.f.Visibility)
+			h.extended, h.until = called, called.Add(extensions[i].Visibility)
 		case !gone(err):
 			failed = err
 		case !h.returning && !h.lost:

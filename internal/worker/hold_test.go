@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -52,6 +53,123 @@ func TestAHoldEndsBeforeTheQueuesTwelveHours(t *testing.T) {
 		w.wantLeft(1, 0)
 		if !strings.Contains(w.log.String(), "12 h") {
 			w.Error("nothing is said")
+		}
+	})
+}
+
+func TestALongHoldIsExtendedByWhatIsLeft(t *testing.T) {
+	inWorld(t, func(s *setup) {
+		s.do, s.flags.Concurrency, s.flags.Visibility = takes(11*time.Hour+30*time.Minute, Result{Kind: Done}), 1, 8*time.Hour
+	}, func(w *world) {
+		w.send("x")
+		w.pass(11*time.Hour + 31*time.Minute)
+		w.wantLeft(0, 0)
+		if w.h.count() != 1 {
+			w.Errorf("%d deliveries", w.h.count())
+		}
+	})
+}
+
+// hangs is a queue whose extensions come to nothing for a while.
+type hangs struct {
+	*queuetest.Fake
+	calls atomic.Int32
+}
+
+func (q *hangs) Extend(ctx context.Context, all []queue.Extension) []error {
+	if q.calls.Add(1) > 1 {
+		return q.Fake.Extend(ctx, all)
+	}
+	<-ctx.Done()
+	return slices.Repeat([]error{errAway}, len(all))
+}
+
+func TestOneConnectionThatHangsLosesNothing(t *testing.T) {
+	inWorld(t, func(s *setup) {
+		s.do = takes(3*time.Minute, Result{Kind: Done})
+		s.wrap = func(q *queuetest.Fake) queue.Queue { return &hangs{Fake: q} }
+	}, func(w *world) {
+		w.send("x")
+		w.pass(4 * time.Minute)
+		w.wantLeft(0, 0)
+		if w.h.count() != 1 {
+			w.Errorf("%d deliveries", w.h.count())
+		}
+	})
+}
+
+func TestNothingBeginsThatIsSomebodyElses(t *testing.T) {
+	inWorld(t, func(s *setup) {
+		s.queue.Name, s.queue.FIFO, s.do = "work.fifo", true, takes(5*time.Minute, Result{Kind: Done})
+	}, func(w *world) {
+		w.w.Drain(true, 0)
+		for _, body := range []string{"a0", "a1"} {
+			w.sendOne(queue.Outgoing{Body: body, GroupID: "a", DeduplicationID: body})
+		}
+		w.w.Drain(false, 0)
+		w.pass(time.Second)
+		w.q.SetHostility(queuetest.Hostility{Unreachable: true})
+		w.pass(6 * time.Minute)
+		if got := w.h.bodies(); got != "a0" {
+			w.Errorf("worked on %s though the visibility timeout was over", got)
+		}
+		w.q.SetHostility(queuetest.Hostility{})
+	})
+}
+
+func TestNothingBeginsOnceItShallEnd(t *testing.T) {
+	inWorld(t, func(s *setup) {
+		s.queue.Name, s.queue.FIFO, s.do = "work.fifo", true, takes(10*time.Second, Result{Kind: Done})
+	}, func(w *world) {
+		w.w.Drain(true, 0)
+		for _, body := range []string{"a0", "a1"} {
+			w.sendOne(queue.Outgoing{Body: body, GroupID: "a", DeduplicationID: body})
+		}
+		w.w.Drain(false, 0)
+		w.pass(time.Second)
+		w.w.Stop()
+		w.pass(11 * time.Second)
+		if got := w.h.bodies(); got != "a0" || !w.finished() {
+			w.Errorf("worked on %s", got)
+		}
+		w.wantLeft(1, 0)
+	})
+}
+
+func TestWhatMayNotBeDeletedStopsEverything(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.pass(time.Second)
+		var denied []queuetest.Fault
+		for range 8 {
+			denied = append(denied, queuetest.Fault{Err: queue.ErrDenied})
+		}
+		w.q.Script(queuetest.OpDelete, denied...)
+		w.send("x")
+		w.pass(time.Second)
+		w.send("y")
+		if got := w.h.bodies(); got != "x" || w.w.Report().Trouble == "" {
+			w.Errorf("worked on %s while x can't be deleted: %+v", got, w.w.Report())
+		}
+		w.pass(10 * time.Minute)
+		w.wantLeft(0, 0)
+		if got := w.h.bodies(); got != "x y" {
+			w.Errorf("worked on %s", got)
+		}
+	})
+}
+
+func TestADelayIsWhatIsLeftOfTheTwelveHours(t *testing.T) {
+	inWorld(t, func(s *setup) {
+		s.do, s.flags.Concurrency = takes(time.Hour, Result{Kind: NotNow, Delay: 12 * time.Hour}), 1
+	}, func(w *world) {
+		w.send("x")
+		w.pass(11 * time.Hour)
+		if w.h.count() != 1 {
+			w.Errorf("%d deliveries: the delay was refused", w.h.count())
+		}
+		w.pass(2 * time.Hour)
+		if w.h.count() != 2 {
+			w.Errorf("%d deliveries", w.h.count())
 		}
 	})
 }
@@ -110,7 +228,7 @@ func TestSettlingEndsWithTheVisibilityTimeout(t *testing.T) {
 	})
 }
 
-func TestAWorkerThatCantSettleIsNotHealthy(t *testing.T) {
+func TestAWorkerThatCantSettleSaysSoAndIsNotSick(t *testing.T) {
 	inWorld(t, func(s *setup) { s.flags.Visibility = time.Hour }, func(w *world) {
 		w.h.do = func(context.Context, *Task) Result {
 			w.q.SetHostility(queuetest.Hostility{Throttle: 1})
@@ -122,13 +240,16 @@ func TestAWorkerThatCantSettleIsNotHealthy(t *testing.T) {
 			w.Errorf("after a minute: %v", err)
 		}
 		w.pass(2 * time.Minute)
-		if err := w.w.Healthy(); err == nil || !strings.Contains(err.Error(), "1 messages can't be settled for ") {
-			w.Errorf("after three: %v", err)
+		if err := w.w.Healthy(); err != nil {
+			w.Errorf("after three: %v; a restart would settle nothing", err)
+		}
+		if r := w.w.Report(); !strings.Contains(r.Trouble, "throttles") {
+			w.Errorf("%+v", r)
 		}
 		w.q.SetHostility(queuetest.Hostility{})
 		w.pass(5 * time.Second)
-		if err := w.w.Healthy(); err != nil {
-			w.Errorf("once it can: %v", err)
+		if r := w.w.Report(); r.InHand != 0 {
+			w.Errorf("once it can: %+v", r)
 		}
 	})
 }

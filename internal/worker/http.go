@@ -128,6 +128,9 @@ func (h *HTTP) Handle(ctx context.Context, t *Task) Result {
 		if err := h.gate.wait(ctx); err != nil {
 			return h.cut(ctx, start)
 		}
+		if t.Over != nil && t.Over() { // while it waited for the server
+			return Result{Kind: NotNow, Reason: "its visibility timeout was over before the server was there"}
+		}
 		resp, err := h.post(ctx, t)
 		switch {
 		case err == nil:

@@ -56,7 +56,7 @@ func newProcesses(f *flags.Flags, log *slog.Logger) (*processes, error) {
 // secrets, and what is said of another message.
 var ofWorkers = []string{
 	"QUEUEMILL_WORKER_", "QUEUEMILL_MESSAGE_", "QUEUEMILL_ATTR", "QUEUEMILL_ATTEMPT", "QUEUEMILL_IDEMPOTENCY_KEY",
-	"QUEUEMILL_QUEUEJOB", "QUEUEMILL_WORKERPOOL", "QUEUEMILL_RESULT_FILE", "QUEUEMILL_RUN", "QUEUEMILL_SUPERVISOR",
+	"QUEUEMILL_QUEUEJOB", "QUEUEMILL_WORKERPOOL", "QUEUEMILL_RESULT_FILE", "QUEUEMILL_RUN", "QUEUEMILL_SUPERVISOR", "QUEUEMILL_TOKEN",
 }
 
 // inherit is what commands have of the worker's own environment.

@@ -34,6 +34,10 @@ type Result struct {
 type Task struct {
 	Message *queue.Message
 	Item    *message.Item // with s3Event one of several
+
+	// Over tells whether the message may be somebody else's by now: nothing is begun
+	// of it then. nil: it can't be.
+	Over func() bool
 }
 
 // Handler works on messages.

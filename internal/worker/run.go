@@ -10,12 +10,17 @@ import (
 
 // runAll works on messages one after another: one, or those of a FIFO group that
 // came together. Behind one that is not done the rest goes back unseen, with the
-// same delay, since the queue keeps them behind it anyway.
+// same delay, since the queue keeps them behind it anyway; so it does once the
+// worker was told to end. Nothing begins that may be somebody else's by now.
 func (w *Worker) runAll(chain []*hand) {
 	var before *Result
-	for _, h := range chain {
+	for i, h := range chain {
 		var r Result
 		switch {
+		case before == nil && w.over(h):
+			r = Result{Kind: NotNow}
+		case before == nil && i > 0 && w.isStopping():
+			r = Result{Kind: Interrupted}
 		case before == nil:
 			r = w.work1(h)
 		case before.Kind == Interrupted:
@@ -85,11 +90,17 @@ func (w *Worker) handle(h *hand) Result {
 		defer cancel()
 	}
 	for i := range h.items {
-		if r := w.handler.Handle(ctx, &Task{Message: &h.message, Item: &h.items[i]}); r.Kind != Done {
+		if r := w.handler.Handle(ctx, &Task{Message: &h.message, Item: &h.items[i], Over: func() bool { return w.over(h) }}); r.Kind != Done {
 			return r
 		}
 	}
 	return Result{Kind: Done}
+}
+
+func (w *Worker) isStopping() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.stopping
 }
 
 // worked gives back the room of one message whose work has ended.

@@ -54,6 +54,11 @@ func (w *Worker) remove(h *hand) {
 }
 
 func (w *Worker) giveBack(h *hand, delay time.Duration) {
+	if w.over(h) {
+		return // it is visible, or in another hand, which an old receipt must not touch
+	}
+	// A longer delay than what is left of the 12 h is refused.
+	delay = max(0, min(delay, time.Until(h.received.Add(holdLimit-time.Minute)).Truncate(time.Second)))
 	w.mu.Lock()
 	h.returning = true
 	w.mu.Unlock()
@@ -73,9 +78,17 @@ func (w *Worker) giveBack(h *hand, delay time.Duration) {
 func (w *Worker) reject(h *hand, why string) bool {
 	err := errNoRejecter
 	if w.rejecter != nil {
-		err = w.repeat(h, func() error { return w.rejecter.Reject(w.calls, h.message, why) })
+		var denied error // waiting for the right would hold up everything else
+		err = w.repeat(h, func() error {
+			err := w.rejecter.Reject(w.calls, h.message, why)
+			if denied = nil; errors.Is(err, queue.ErrDenied) {
+				denied, err = err, nil
+			}
+			return err
+		})
+		err = errors.Join(err, denied)
 	}
-	if none := errors.Is(err, queue.ErrNotFound) || errors.Is(err, errNoRejecter); none || err == nil {
+	if none := errors.Is(err, queue.ErrNotFound) || errors.Is(err, queue.ErrDenied) || errors.Is(err, errNoRejecter); none || err == nil {
 		w.mu.Lock()
 		w.unrejected = err
 		w.mu.Unlock()
@@ -95,12 +108,14 @@ var (
 )
 
 // repeat makes a call to the queue until it is answered, for good or bad. Its
-// errors are those that repeating does not help, and errOver.
+// errors are those that repeating does not help, and errOver. A right that is
+// missing may come, and until then nothing is received: what is done and can't be
+// deleted would only be done again.
 func (w *Worker) repeat(h *hand, call func() error) error {
 	var t trouble
 	for {
 		err := call()
-		if err == nil || gone(err) || errors.Is(err, queue.ErrNotFound) || errors.Is(err, queue.ErrDenied) || w.calls.Err() != nil {
+		if err == nil || gone(err) || errors.Is(err, queue.ErrNotFound) || w.calls.Err() != nil {
 			return err
 		}
 		if w.over(h) {

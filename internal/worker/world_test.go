@@ -126,7 +126,15 @@ type setup struct {
 	queue queuetest.Options
 	noDLQ bool
 	held  bool
+	wrap  func(*queuetest.Fake) queue.Queue // nil: not
 	do    func(context.Context, *Task) Result
+}
+
+func (s *setup) wrapped(q *queuetest.Fake) queue.Queue {
+	if s.wrap == nil {
+		return q
+	}
+	return s.wrap(q)
 }
 
 // inWorld runs body beside a worker; behind it the worker is stopped, at once if
@@ -149,7 +157,7 @@ func inWorld(t *testing.T, change func(*setup), body func(w *world)) {
 		w.q = queuetest.NewFake(s.queue)
 		var err error
 		w.w, err = New(Options{
-			Queue: w.q, Name: s.queue.Name, Flags: s.flags, Handler: w.h, ID: "w1", Held: s.held,
+			Queue: s.wrapped(w.q), Name: s.queue.Name, Flags: s.flags, Handler: w.h, ID: "w1", Held: s.held,
 			Logger:  slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 			Metrics: NewMetrics(w.reg),
 		})

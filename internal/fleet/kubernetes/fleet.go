@@ -141,7 +141,7 @@ func (f *Fleet) Start(ctx context.Context, pool *v1alpha1.WorkerPool, n int) err
 	if err != nil {
 		return err
 	}
-	if _, err := f.token(ctx); err != nil {
+	if _, err := f.secret(ctx); err != nil {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)

@@ -246,3 +246,31 @@ func TestAPodOfAnEarlierVersionIsDrainedAndGoesOn(t *testing.T) {
 }
 
 func resourceZero() *resource.Quantity { return resource.NewQuantity(0, resource.DecimalSI) }
+
+// A Secret that somebody deleted comes back with the next worker, and with the
+// token that those before it know.
+func TestADeletedSecretComesBackAsItWas(t *testing.T) {
+	r := newRig(t)
+	if err := r.fleet.Start(t.Context(), r.pool, 1); err != nil {
+		t.Fatal(err)
+	}
+	ready := func(n int) func([]fleet.Worker) bool {
+		return func(all []fleet.Worker) bool {
+			for _, w := range all {
+				if w.State != fleet.Ready || w.Report == nil {
+					return false
+				}
+			}
+			return len(all) == n
+		}
+	}
+	r.list(r.fleet, "the first worker is ready", ready(1))
+	secrets := r.client.CoreV1().Secrets(r.pool.Namespace)
+	if err := secrets.Delete(t.Context(), kubernetes.SecretName(r.pool.Name), metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.fleet.Start(t.Context(), r.pool, 1); err != nil {
+		t.Fatal(err)
+	}
+	r.list(r.fleet, "both answer", ready(2))
+}

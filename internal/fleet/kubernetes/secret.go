@@ -17,14 +17,26 @@ func SecretName(pool string) string { return pool + "-workers" }
 // errForeignSecret: somebody else has a Secret of the pool's name.
 var errForeignSecret = errors.New("is not this WorkerPool's: delete or rename it, it would be handed to workers as their token")
 
-// token is the pool's, made when it is not there. The Secret is read by its name
-// alone, belongs to the pool and goes with it.
+// token is what the pool's workers know their controller by.
 func (f *Fleet) token(ctx context.Context) (string, error) {
 	f.mu.Lock()
 	token := f.known
 	f.mu.Unlock()
 	if token != "" {
 		return token, nil
+	}
+	return f.secret(ctx)
+}
+
+// secret returns the token of the pool's Secret, which is made when it is not
+// there: with the token that is known, when somebody deleted it. It is read by its
+// name alone, belongs to the pool and goes with it.
+func (f *Fleet) secret(ctx context.Context) (string, error) {
+	f.mu.Lock()
+	token := f.known
+	f.mu.Unlock()
+	if token == "" {
+		token = rand.Text()
 	}
 	name := SecretName(f.pool.Name)
 	secrets := f.client.CoreV1().Secrets(f.pool.Namespace)
@@ -37,7 +49,7 @@ func (f *Fleet) token(ctx context.Context) (string, error) {
 				OwnerReferences: []metav1.OwnerReference{ownedBy(f.pool)},
 			},
 			Immutable: &immutable, Type: corev1.SecretTypeOpaque,
-			Data: map[string][]byte{tokenKey: []byte(rand.Text())},
+			Data: map[string][]byte{tokenKey: []byte(token)},
 		}, metav1.CreateOptions{})
 		if apierrors.IsAlreadyExists(err) { // another controller's
 			s, err = secrets.Get(ctx, name, metav1.GetOptions{})
