@@ -92,15 +92,24 @@ func (w *worker) signal(s syscall.Signal) error {
 
 // end is SIGTERM, written down for the next controller.
 func (w *worker) end(dir string) error {
-	if err := w.signal(syscall.SIGTERM); err != nil {
-		return err
+	w.mu.Lock()
+	first := !w.gone && w.rec.EndingAt.IsZero()
+	if first {
+		w.rec.EndingAt = time.Now() // before it can have ended of it
 	}
+	w.mu.Unlock()
+	err := w.signal(syscall.SIGTERM)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.gone || !w.rec.EndingAt.IsZero() {
+	switch {
+	case err != nil && first:
+		w.rec.EndingAt = time.Time{}
+		return err
+	case err != nil:
+		return err
+	case !first || w.gone:
 		return nil
 	}
-	w.rec.EndingAt = time.Now()
 	return w.rec.save(dir)
 }
 
