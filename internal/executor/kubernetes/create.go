@@ -49,7 +49,7 @@ func (e *Executor) Create(ctx context.Context, job executor.Job) (record.Record,
 				return record.Record{}, fmt.Errorf("create job %s: %w: %w", job.Name, executor.ErrUnavailable, err)
 			}
 			if job.Invalid == nil && (unsure || len(found) < seen) {
-				if err := e.nothingEnds(ctx, job.Name, found); err != nil {
+				if found, err = e.nothingEnds(ctx, job.Name, found); err != nil {
 					return record.Record{}, fmt.Errorf("create job %s: %w", job.Name, err)
 				}
 			}
@@ -64,16 +64,23 @@ func (e *Executor) Create(ctx context.Context, job executor.Job) (record.Record,
 }
 
 // nothingEnds sees to it, live, that no pod still ends of a Job that is not found
-// any more: neither its delete nor its pods need have been seen yet.
-func (e *Executor) nothingEnds(ctx context.Context, name string, found []*object) error {
+// any more: neither its delete nor its pods need have been seen yet. It returns
+// what is found: more than before, when a Job was made meanwhile.
+func (e *Executor) nothingEnds(ctx context.Context, name string, found []*object) ([]*object, error) {
 	pods, err := e.livePods(ctx, LabelRecord+"="+name)
 	if err != nil {
-		return fmt.Errorf("%w: %w", executor.ErrUnavailable, err)
+		return nil, fmt.Errorf("%w: %w", executor.ErrUnavailable, err)
+	}
+	if !ends(pods, found) {
+		return found, nil
+	}
+	if found, err = e.look(ctx, name, true); err != nil {
+		return nil, fmt.Errorf("%w: %w", executor.ErrUnavailable, err)
 	}
 	if ends(pods, found) {
-		return fmt.Errorf("a pod of a deleted Job still ends: %w", executor.ErrTerminating)
+		return nil, fmt.Errorf("a pod of a deleted Job still ends: %w", executor.ErrTerminating)
 	}
-	return nil
+	return found, nil
 }
 
 // ends tells whether one of pods has not ended and is of no Job that is there.

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	admission "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -120,10 +121,18 @@ func unavailable(t *testing.T, take func(*world) (back func()), word string, arg
 			t.Errorf("Ready is False since %q, want the word %q", text, word)
 		}
 	}
+	// None for a while: between two receives there is none either.
+	var quiet time.Time
 	w.within(patience, func() (wrong string) {
 		w.sqs.set(func(s *endpoint) {
-			if s.polls > 0 {
-				wrong = fmt.Sprintf("%d receives wait for messages", s.polls)
+			switch {
+			case s.polls > 0:
+				wrong, quiet = fmt.Sprintf("%d receives wait for messages", s.polls), time.Time{}
+			case quiet.IsZero():
+				quiet = time.Now()
+				fallthrough
+			case time.Since(quiet) < 3*time.Second:
+				wrong = "receives have only just stopped"
 			}
 		})
 		return wrong
